@@ -1,0 +1,173 @@
+//! Decisions about limits: state, terms and an instant in; a verdict and new state out.
+//!
+//! Nothing here knows a server. An algorithm is the four answers of [`Limiter`]; [`decision`] builds every
+//! mode and reply upon them. All arithmetic is integer, and rounds so that no limit is ever exceeded.
+//!
+//! To add an algorithm that keeps its state in a field: write its file and name it in `field_algorithms!`.
+
+pub mod decision;
+mod fixed_window;
+mod leaky_bucket;
+mod sliding_counter;
+mod sliding_log;
+pub mod text;
+mod time;
+mod token_bucket;
+
+pub use fixed_window::FixedWindow;
+pub use leaky_bucket::LeakyBucket;
+pub use sliding_counter::SlidingCounter;
+pub use sliding_log::{Entry, Log, OtherData, SlidingLog};
+pub use time::{Span, TOLERANCE, Time};
+pub use token_bucket::TokenBucket;
+
+use text::Text;
+
+/// The largest limit or capacity, refill, and cost, in units.
+pub const MAX_UNITS: i64 = 1_000_000_000_000;
+
+/// The most units that may stand as used: a limit's worth and three more of forced debt.
+pub const MAX_USED: i64 = 4 * MAX_UNITS;
+
+/// What a caller asks a limiter to hold to. May change from call to call; what was used stays used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Units in a window, or a bucket's capacity: 0 to [`MAX_UNITS`].
+    pub limit: i64,
+    /// Units that come back each `window`, 1 to [`MAX_UNITS`]; buckets only.
+    pub refill: i64,
+    /// The window, or a bucket's period: 1 ms to 3660 days.
+    pub window: Span,
+    /// Fixed windows only: align windows to the Unix epoch plus this much.
+    pub offset: Option<Span>,
+}
+
+/// One limiter at one instant.
+pub trait Limiter {
+    /// Units that count, rounded up; at most [`MAX_USED`].
+    fn used(&self) -> i64;
+
+    /// How long until at most `level` units count, if nobody charges; nothing if that is so already.
+    ///
+    /// Exact: one microsecond earlier, more than `level` would count.
+    fn until_at_most(&self, level: i64) -> Span;
+
+    /// How long until the limiter is as good as unused.
+    fn until_unused(&self) -> Span {
+        self.until_at_most(0)
+    }
+
+    /// Charges `units`, or gives them back when negative, never below unused.
+    ///
+    /// The caller has seen to it that no more than [`MAX_USED`] will count.
+    fn charge(&mut self, units: i64);
+
+    /// How long a caller let through now is to wait before proceeding: queues only.
+    fn delay(&self) -> Span {
+        Span::ZERO
+    }
+}
+
+/// An algorithm whose state is one line of text, so that it can live in a hash's field.
+trait FieldState: Limiter + Sized {
+    /// The prefixes of fields that may hold the state.
+    const TAGS: &[&str];
+
+    /// Which of [`TAGS`](Self::TAGS) holds it under `terms`.
+    fn tag(terms: &Terms) -> &'static str;
+
+    /// The limiter as `stored` left it, at `now`; unused without. None if `stored` does not parse.
+    fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self>;
+
+    /// The state to store. Only asked of a limiter that is in use.
+    fn format(&self, text: &mut Text);
+
+    /// Whether the stored state lay so far in the future that it was pulled to the present.
+    fn was_pulled(&self) -> bool;
+}
+
+macro_rules! field_algorithms {
+    ($($algorithm:ident),* $(,)?) => {
+        /// The algorithms that keep their state in a hash's field.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Algorithm {
+            $(#[doc = concat!("[`", stringify!($algorithm), "`]")] $algorithm,)*
+        }
+
+        /// A limiter of any [`Algorithm`].
+        #[derive(Clone, Copy, Debug)]
+        pub enum FieldLimiter {
+            $(#[doc = concat!("[`", stringify!($algorithm), "`]")] $algorithm($algorithm),)*
+        }
+
+        impl Algorithm {
+            /// Whether `tag` is the prefix of a field that holds state.
+            #[must_use]
+            pub fn any_has(tag: &[u8]) -> bool {
+                [$(<$algorithm as FieldState>::TAGS),*].iter().copied().flatten().any(|known| known.as_bytes() == tag)
+            }
+
+            /// The prefix of the field that holds the state under `terms`.
+            #[must_use]
+            pub fn tag(self, terms: &Terms) -> &'static str {
+                match self { $(Self::$algorithm => <$algorithm as FieldState>::tag(terms),)* }
+            }
+
+            /// The limiter as `stored` left it, at `now`; unused without. None if `stored` does not parse.
+            #[must_use]
+            pub fn resume(self, terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<FieldLimiter> {
+                match self {
+                    $(Self::$algorithm => {
+                        <$algorithm as FieldState>::resume(terms, stored, now).map(FieldLimiter::$algorithm)
+                    })*
+                }
+            }
+        }
+
+        impl FieldLimiter {
+            /// The state to store; None when nothing is used, which is no state.
+            #[must_use]
+            pub fn state(&self) -> Option<Text> {
+                if self.used() == 0 {
+                    return None;
+                }
+                let mut text = Text::default();
+                match self { $(Self::$algorithm(limiter) => limiter.format(&mut text),)* }
+                Some(text)
+            }
+
+            /// Whether the stored state lay so far in the future that it was pulled to the present.
+            #[must_use]
+            pub fn was_pulled(&self) -> bool {
+                match self { $(Self::$algorithm(limiter) => limiter.was_pulled(),)* }
+            }
+        }
+
+        impl Limiter for FieldLimiter {
+            fn used(&self) -> i64 {
+                match self { $(Self::$algorithm(limiter) => limiter.used(),)* }
+            }
+
+            fn until_at_most(&self, level: i64) -> Span {
+                match self { $(Self::$algorithm(limiter) => limiter.until_at_most(level),)* }
+            }
+
+            fn charge(&mut self, units: i64) {
+                match self { $(Self::$algorithm(limiter) => limiter.charge(units),)* }
+            }
+
+            fn delay(&self) -> Span {
+                match self { $(Self::$algorithm(limiter) => limiter.delay(),)* }
+            }
+        }
+    };
+}
+
+field_algorithms!(TokenBucket, LeakyBucket, FixedWindow, SlidingCounter);
+
+/// The quotient of a positive division, rounded up.
+fn div_ceil(dividend: i128, divisor: i128) -> i128 {
+    let quotient = dividend.checked_div(divisor).unwrap_or(0);
+    let partial = dividend.checked_rem(divisor).unwrap_or(0) > 0;
+    quotient.saturating_add(i128::from(partial))
+}

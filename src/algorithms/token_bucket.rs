@@ -1,0 +1,146 @@
+//! The token bucket: a call takes tokens, which come back at a constant rate.
+//!
+//! It keeps what is used, in millionths of a token, and the instant of that figure. This is the meter of
+//! ITU-T I.371's continuous-state leaky bucket, counted up from empty instead of down from full.
+
+use super::text::{self, Text};
+use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, div_ceil};
+
+/// Millionths in a unit.
+const MICRO: i64 = 1_000_000;
+
+/// What is used at an instant.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// Millionths of a unit.
+    micro: i64,
+    at: Time,
+}
+
+/// A token bucket at an instant.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenBucket {
+    /// What waits are read off: the stored state, or the one a charge left. It still has the fraction of a
+    /// millionth that `current` has rounded away.
+    base: Level,
+    /// What is left of it now.
+    current: Level,
+    now: Time,
+    refill: i64,
+    period: Span,
+    pulled: bool,
+}
+
+impl TokenBucket {
+    /// A bucket that holds `level`, at `now`.
+    fn at(terms: &Terms, level: Level, now: Time) -> Self {
+        let pulled = level.at.is_ahead_of(now);
+        let base = if pulled { Level { at: now, ..level } } else { level };
+        Self {
+            base,
+            current: drain(base, now, terms.refill, terms.window),
+            now,
+            refill: terms.refill,
+            period: terms.window,
+            pulled,
+        }
+    }
+
+    /// A bucket that is as good as unused after `span`, for state that was kept in another form.
+    #[must_use]
+    pub fn draining_for(terms: &Terms, span: Span, now: Time) -> Self {
+        let micro =
+            div_ceil(i128::from(span.us()).saturating_mul(rate(terms.refill)), i128::from(terms.window.us()));
+        let most = terms.limit.saturating_mul(MICRO);
+        let micro = i64::try_from(micro).unwrap_or(most).min(most);
+        Self::at(terms, Level { micro, at: now }, now)
+    }
+
+    /// How long the work before a call that arrives now takes at the bucket's rate.
+    pub(super) fn backlog(&self) -> Span {
+        if self.current.micro == 0 {
+            return Span::ZERO;
+        }
+        let work = self.time_for(self.current.micro);
+        Span::from_us(i128::from(self.base.at.since(self.now).us()).saturating_add(work))
+    }
+
+    /// Microseconds, rounded up, in which `micro` millionths come back.
+    fn time_for(&self, micro: i64) -> i128 {
+        div_ceil(i128::from(micro).saturating_mul(i128::from(self.period.us())), rate(self.refill))
+    }
+}
+
+/// Millionths that come back each period.
+fn rate(refill: i64) -> i128 {
+    i128::from(refill).saturating_mul(i128::from(MICRO))
+}
+
+/// What is left of `level` at `now`. The remainder of the division is carried as time, so that no
+/// sequence of calls gains or loses by it.
+fn drain(level: Level, now: Time, refill: i64, period: Span) -> Level {
+    let rate = rate(refill);
+    let refilled = i128::from(now.since(level.at).us()).saturating_mul(rate);
+    let period = i128::from(period.us());
+    let drained = refilled.checked_div(period).unwrap_or(i128::MAX);
+    let micro = i128::from(level.micro).saturating_sub(drained);
+    match i64::try_from(micro) {
+        Ok(micro) if micro > 0 => {
+            let carried = refilled.checked_rem(period).unwrap_or(0).checked_div(rate).unwrap_or(0);
+            Level { micro, at: now.max(level.at).before(Span::from_us(carried)) }
+        }
+        _ => Level { micro: 0, at: now },
+    }
+}
+
+impl Limiter for TokenBucket {
+    fn used(&self) -> i64 {
+        let partial = self.current.micro % MICRO > 0;
+        (self.current.micro / MICRO).saturating_add(i64::from(partial))
+    }
+
+    fn until_at_most(&self, level: i64) -> Span {
+        let excess = self.base.micro.saturating_sub(level.saturating_mul(MICRO));
+        if excess <= 0 {
+            return Span::ZERO;
+        }
+        self.base.at.after(Span::from_us(self.time_for(excess))).since(self.now)
+    }
+
+    fn charge(&mut self, units: i64) {
+        let micro = self.current.micro.saturating_add(units.saturating_mul(MICRO));
+        self.current.micro = micro.clamp(0, MAX_USED.saturating_mul(MICRO));
+        self.base = self.current;
+    }
+}
+
+impl FieldState for TokenBucket {
+    const TAGS: &[&str] = &["tb"];
+
+    fn tag(_: &Terms) -> &'static str {
+        "tb"
+    }
+
+    fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
+        let level = match stored {
+            None => Level { micro: 0, at: now },
+            Some(stored) => {
+                let (used, at) = text::split(stored, b'@')?;
+                let micro = text::millionths(used)?;
+                if micro > MAX_USED.saturating_mul(MICRO) {
+                    return None;
+                }
+                Level { micro, at: Time::from_us(text::number(at)?) }
+            }
+        };
+        Some(Self::at(terms, level, now))
+    }
+
+    fn format(&self, text: &mut Text) {
+        text.millionths(self.current.micro).push(b"@").number(self.current.at.us());
+    }
+
+    fn was_pulled(&self) -> bool {
+        self.pulled
+    }
+}

@@ -1,0 +1,161 @@
+//! One call of a command: its words, its clock and its reply.
+
+use std::ffi::CString;
+use std::marker::PhantomData;
+use std::os::raw::{c_int, c_long};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redis_module::raw;
+
+use super::api::api;
+use super::string::Word;
+
+/// A command's function as the server calls it.
+pub type EntryPoint =
+    unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
+
+/// What a command does.
+pub trait Handler {
+    /// Answers one call.
+    fn run(call: &Call<'_>);
+
+    /// Tells the positions of the keys among `words`, for commands flagged `getkeys-api`.
+    fn keys(_words: &[Word<'_>], _key_at: impl FnMut(usize)) {}
+
+    /// What those keys are opened for.
+    const KEYS_ARE_WRITTEN: bool = true;
+}
+
+/// One call of a command.
+pub struct Call<'call> {
+    ctx: *mut raw::RedisModuleCtx,
+    words: &'call [Word<'call>],
+    lifetime: PhantomData<&'call ()>,
+}
+
+/// The function to register for `H`.
+///
+/// # Safety
+///
+/// The server calls it, with the context and the `argc` strings at `argv` of a call.
+pub unsafe extern "C" fn entry_point<H: Handler>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // A panic must not cross into the server, which it would take down. There should be none.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let words = match usize::try_from(argc) {
+            // SAFETY: the server passes `argc` non-null strings, which live until this function returns;
+            // `Word` is one such pointer.
+            Ok(count) if !argv.is_null() => unsafe {
+                std::slice::from_raw_parts(argv.cast::<Word<'_>>(), count)
+            },
+            _ => &[],
+        };
+        let call = Call { ctx, words, lifetime: PhantomData };
+        if call.asks_for_keys() {
+            H::keys(words, |position| call.key_at(position, H::KEYS_ARE_WRITTEN));
+        } else {
+            H::run(&call);
+        }
+    }));
+    if outcome.is_err() {
+        // SAFETY: `ctx` is the live context of this call and the text ends in NUL.
+        unsafe {
+            api!(RedisModule_ReplyWithError)(ctx, c"ERR internal error in redis-limiter".as_ptr());
+        }
+    }
+    raw::REDISMODULE_OK as c_int
+}
+
+impl<'call> Call<'call> {
+    /// The command's name and arguments.
+    #[must_use]
+    pub fn words(&self) -> &'call [Word<'call>] {
+        self.words
+    }
+
+    pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {
+        self.ctx
+    }
+
+    /// The server's wall clock, in microseconds since the Unix epoch: where the server tells it, the time at
+    /// which this command, its script or its transaction began.
+    #[must_use]
+    pub fn now_us(&self) -> i64 {
+        // SAFETY: the pointer is written once, at load; the function has no arguments.
+        match unsafe { raw::RedisModule_CachedMicroseconds } {
+            // SAFETY: as above.
+            Some(cached_microseconds) => unsafe { cached_microseconds() },
+            None => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// Replies an array of integers, alone or as an element of [`reply_array`](Self::reply_array).
+    pub fn reply_integers(&self, integers: &[i64]) {
+        self.reply_array(integers.len());
+        for integer in integers {
+            self.reply_integer(*integer);
+        }
+    }
+
+    /// Opens an array reply of `length` elements, which are to follow.
+    pub fn reply_array(&self, length: usize) {
+        // SAFETY: `ctx` is the live context of this call.
+        unsafe {
+            api!(RedisModule_ReplyWithArray)(self.ctx, c_long::try_from(length).unwrap_or(c_long::MAX));
+        }
+    }
+
+    /// Replies an integer.
+    pub fn reply_integer(&self, integer: i64) {
+        // SAFETY: `ctx` is the live context of this call.
+        unsafe {
+            api!(RedisModule_ReplyWithLongLong)(self.ctx, integer);
+        }
+    }
+
+    /// Replies an error. Its text starts with the error's code and is printable ASCII.
+    pub fn reply_error(&self, message: &str) {
+        // Text with a NUL byte does not occur; it would not make a C string.
+        let message = CString::new(message).unwrap_or_default();
+        // SAFETY: `ctx` is the live context of this call; the server copies the text.
+        unsafe {
+            api!(RedisModule_ReplyWithError)(self.ctx, message.as_ptr());
+        }
+    }
+
+    /// Replies the server's own error for a wrong number of arguments.
+    pub fn reply_wrong_arity(&self) {
+        // SAFETY: `ctx` is the live context of this call.
+        unsafe {
+            api!(RedisModule_WrongArity)(self.ctx);
+        }
+    }
+
+    /// Whether the server only wants to know where the keys are.
+    fn asks_for_keys(&self) -> bool {
+        // SAFETY: `ctx` is the live context of this call.
+        unsafe { api!(RedisModule_IsKeysPositionRequest)(self.ctx) != 0 }
+    }
+
+    fn key_at(&self, position: usize, written: bool) {
+        let flags = if written {
+            raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE
+        } else {
+            raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS
+        };
+        // SAFETY: `ctx` is the live context of a request for key positions.
+        unsafe {
+            api!(RedisModule_KeyAtPosWithFlags)(
+                self.ctx,
+                c_int::try_from(position).unwrap_or(0),
+                c_int::try_from(flags).unwrap_or(0),
+            );
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the black-box tests and the benches share: a server of their own on a clock that they move.
+//!
+//! ```ignore
+//! mod support;
+//! use support::Server;
+//!
+//! let server = Server::start();
+//! server.clock.freeze(1_763_902_000_000_000);
+//! assert_eq!(server.ints(&["RL.FIXED", "k", "10", "1s"])[0], 1);
+//! server.clock.advance(Duration::from_secs(1));
+//! ```
+//!
+//! `RL_TEST_SERVER` names the server's binary, `RL_TEST_MODULE` the module; without them the installed server and the
+//! module that cargo built beside the test.
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "a test helper that fails, fails its test; clippy.toml's exceptions cover #[test] functions alone"
+)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "these tests preload a clock into the server, which needs Linux: `cargo test --lib` runs the others"
+);
+
+mod clock;
+mod cluster;
+mod server;
+mod state;
+mod traffic;
+
+pub use clock::Clock;
+pub use cluster::Cluster;
+pub use server::{Builder, Kind, Server};
+pub use state::{State, purge};
+pub use traffic::{Reply, Traffic, comparable};
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds, for what another process does in its own time; panics after `limit`.
+#[track_caller]
+pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "still not so after {limit:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Cargo's folder for what tests write.
+fn tmp_dir() -> PathBuf {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}

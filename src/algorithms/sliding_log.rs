@@ -17,7 +17,7 @@ const TRIM_EVERY: i64 = 8;
 /// … and so many go at a time: more than were added since, few enough that no call stalls.
 const TRIM_AT_MOST: usize = 16;
 
-/// Entries looked through one by one before a wait is searched by bisection.
+/// Entries looked through one by one, where there may be any number.
 const WALK_AT_MOST: usize = 128;
 
 /// One call in a log.
@@ -245,6 +245,9 @@ impl<L: Log> SlidingLog<L> {
             }
         }
         self.log.remove(&gone);
+        // Totals now have a gap where these were. An older entry that a step of the clock brought back into the
+        // window would count across it.
+        self.log.remove_oldest(self.stale_until(), WALK_AT_MOST);
         let newest = self.newest.unwrap_or(oldest);
         self.in_window = Some(InWindow { oldest, newest });
     }

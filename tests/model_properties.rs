@@ -1,0 +1,401 @@
+//! What each algorithm promises, whatever the schedule: never more than the limit, and every wait comes true.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "support/memory_log.rs"]
+mod memory_log;
+#[path = "support/model.rs"]
+mod model;
+#[path = "support/schedule.rs"]
+mod schedule;
+#[path = "support/subject.rs"]
+mod subject;
+
+use model::{ALGORITHMS, Algorithm, Call, Mode};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use redis_limiter::algorithms::{Entry, Limiter, Log, SlidingLog, Span, Terms, Time};
+use schedule::BEGIN;
+use subject::Subject;
+
+const CASES: u64 = 10_000;
+const MS: i128 = 1000;
+
+/// One limit for a whole schedule of whole charges, and what of it was allowed: instants and units.
+struct Run {
+    base: Call,
+    allowed: Vec<(i128, i128)>,
+    subject: Subject,
+    rng: StdRng,
+    now: i128,
+}
+
+impl Run {
+    fn new(algorithm: Algorithm, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let window = [MS, 10 * MS, 1000 * MS, 60_000 * MS][rng.random_range(0..4)];
+        let base = Call {
+            algorithm,
+            limit: rng.random_range(1..=20),
+            refill: rng.random_range(1..=20),
+            window,
+            offset: rng.random_range(0..window) / MS * MS,
+            cost: 1,
+            mode: Mode::Whole,
+        };
+        Self {
+            base,
+            allowed: Vec::new(),
+            subject: Subject::default(),
+            now: BEGIN + rng.random_range(0..window),
+            rng,
+        }
+    }
+
+    /// Charges a random cost after a random pause. Calls come one microsecond apart or more.
+    fn charge(&mut self) -> [i128; 7] {
+        let window = self.base.window;
+        self.now += match self.rng.random_range(0..5) {
+            0..=1 => self.rng.random_range(1..=window / 10),
+            2..=3 => self.rng.random_range(1..=window / self.base.limit),
+            _ => self.rng.random_range(1..=2 * window),
+        };
+        let cost = self.rng.random_range(1..=self.base.limit);
+        let cost = if self.rng.random_bool(0.7) { 1 } else { cost };
+        let reply = self.ask(cost);
+        if reply[0] == 1 {
+            self.allowed.push((self.now, cost));
+        }
+        reply
+    }
+
+    fn ask(&mut self, cost: i128) -> [i128; 7] {
+        self.subject.call(&Call { cost, ..self.base }, self.now).unwrap()
+    }
+
+    /// What COST 0 shows `ms` milliseconds from now.
+    fn look(&mut self, ms: i128) -> [i128; 7] {
+        let call = Call { cost: 0, ..self.base };
+        self.subject.call(&call, self.now + ms * MS).unwrap()
+    }
+
+    /// The most units allowed within any span of `span` microseconds, both ends included.
+    fn most_in(&self, span: i128) -> i128 {
+        let all = &self.allowed;
+        let from = |first: usize| {
+            all[first..].iter().take_while(|(at, _)| at - all[first].0 <= span).map(|(_, units)| units).sum()
+        };
+        (0..all.len()).map(from).max().unwrap_or(0)
+    }
+}
+
+fn runs(algorithm: Algorithm) -> impl Iterator<Item = Run> {
+    (0..CASES).map(move |seed| {
+        let mut run = Run::new(algorithm, seed);
+        for _ in 0..20 {
+            run.charge();
+        }
+        run
+    })
+}
+
+#[test]
+fn a_sliding_log_lets_no_more_than_the_limit_through_in_any_window() {
+    for run in runs(Algorithm::SlidingLog) {
+        assert!(run.most_in(run.base.window - 1) <= run.base.limit);
+    }
+}
+
+#[test]
+fn calls_of_one_instant_count_as_a_microsecond_apart_in_a_sliding_log() {
+    // In transactions and scripts time stands still; the log's own instants never do.
+    let mut subject = Subject::default();
+    let call = Call {
+        algorithm: Algorithm::SlidingLog,
+        limit: 5,
+        refill: 1,
+        window: MS,
+        offset: 0,
+        cost: 1,
+        mode: Mode::Whole,
+    };
+    for _ in 0..5 {
+        assert_eq!(subject.call(&call, BEGIN).unwrap()[0], 1);
+    }
+    assert_eq!(subject.call(&call, BEGIN).unwrap()[0], 0);
+    let instants: Vec<_> =
+        subject.log.entries.borrow().iter().map(|entry| i128::from(entry.at.us()) - BEGIN).collect();
+    assert_eq!(instants, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_fixed_window_lets_no_more_than_the_limit_through_in_each_of_its_windows() {
+    for run in runs(Algorithm::Fixed) {
+        // A window opens with the first charge after the one before has ended.
+        let (mut end, mut count) = (i128::MIN, 0);
+        for (at, units) in &run.allowed {
+            if *at >= end {
+                (end, count) = (at + run.base.window, 0);
+            }
+            count += units;
+            assert!(count <= run.base.limit);
+        }
+    }
+}
+
+#[test]
+fn an_aligned_window_lets_no_more_than_the_limit_through_in_each_of_its_windows() {
+    for run in runs(Algorithm::Aligned) {
+        let index = |at: i128| (at - run.base.offset).div_euclid(run.base.window);
+        for (at, _) in &run.allowed {
+            let of_window = run.allowed.iter().filter(|(other, _)| index(*other) == index(*at));
+            assert!(of_window.map(|(_, units)| units).sum::<i128>() <= run.base.limit);
+        }
+    }
+}
+
+#[test]
+fn a_bucket_lets_no_more_than_capacity_and_refill_through_in_any_span() {
+    for algorithm in [Algorithm::TokenBucket, Algorithm::LeakyBucket] {
+        for run in runs(algorithm) {
+            let Call { limit, refill, window, .. } = run.base;
+            for (first, (from, _)) in run.allowed.iter().enumerate() {
+                let mut units = 0;
+                for (at, cost) in &run.allowed[first..] {
+                    units += cost;
+                    // units <= limit + refill * span / window, in whole numbers.
+                    assert!((units - limit) * window <= refill * (at - from));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sliding_counter_keeps_its_estimate_and_at_most_twice_the_limit_in_any_window() {
+    for seed in 0..CASES {
+        let mut run = Run::new(Algorithm::SlidingCounter, seed);
+        for _ in 0..20 {
+            let reply = run.charge();
+            assert!(reply[6] <= run.base.limit, "used {} of {}", reply[6], run.base.limit);
+        }
+        assert!(run.most_in(run.base.window - 1) <= 2 * run.base.limit);
+    }
+}
+
+#[test]
+fn a_refused_call_is_refused_until_exactly_retry_after_and_then_allowed() {
+    for algorithm in ALGORITHMS {
+        for seed in 0..CASES {
+            let mut run = Run::new(algorithm, seed);
+            for _ in 0..8 {
+                run.charge();
+            }
+            let cost = run.rng.random_range(1..=run.base.limit);
+            let reply = run.ask(cost);
+            if reply[0] == 1 {
+                continue;
+            }
+            assert!(reply[3] > 0, "a cost within the limit fits at some time");
+            let call = Call { cost, ..run.base };
+            let early = run.subject.call(&call, run.now + (reply[3] - 1) * MS).unwrap();
+            assert_eq!(early[0], 0, "{algorithm:?} {seed}: a millisecond early");
+            let in_time = run.subject.call(&call, run.now + reply[3] * MS).unwrap();
+            assert_eq!(in_time[0], 1, "{algorithm:?} {seed}: in time");
+        }
+    }
+}
+
+#[test]
+fn a_cost_above_the_limit_never_fits_and_says_so() {
+    for algorithm in ALGORITHMS {
+        let mut run = Run::new(algorithm, 7);
+        let cost = run.base.limit + 1;
+        let reply = run.ask(cost);
+        assert_eq!((reply[0], reply[3]), (0, -1));
+    }
+}
+
+#[test]
+fn what_remains_can_be_charged_and_no_more() {
+    for algorithm in ALGORITHMS {
+        for mut run in runs(algorithm).take(1000) {
+            let remaining = run.look(0)[2];
+            assert_eq!(run.ask(remaining + 1)[0], 0);
+            if remaining > 0 {
+                assert_eq!(run.ask(remaining)[..3], [1, run.base.limit, 0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn remaining_grows_when_next_after_says_and_not_before() {
+    for algorithm in ALGORITHMS {
+        for mut run in runs(algorithm) {
+            let [_, _, remaining, _, _, next, used] = run.look(0);
+            if used == 0 {
+                assert_eq!(next, 0);
+                continue;
+            }
+            assert_eq!(run.look(next - 1)[2], remaining);
+            assert!(run.look(next)[2] > remaining);
+        }
+    }
+}
+
+#[test]
+fn a_limiter_is_unused_when_reset_after_says_and_not_before() {
+    for algorithm in ALGORITHMS {
+        for mut run in runs(algorithm) {
+            let [.., reset, _, used] = run.look(0);
+            if used == 0 {
+                assert_eq!(reset, 0);
+                continue;
+            }
+            assert!(run.look(reset - 1)[6] > 0);
+            assert_eq!(run.look(reset)[6], 0);
+        }
+    }
+}
+
+#[test]
+fn giving_back_all_that_was_charged_leaves_no_state() {
+    for algorithm in ALGORITHMS {
+        for mut run in runs(algorithm) {
+            let used = run.look(0)[6];
+            // A sliding counter gives back what its present window counts.
+            let reply = run.ask(-used.max(1));
+            assert_eq!((reply[0], reply[3]), (1, 0));
+            if algorithm != Algorithm::SlidingCounter {
+                assert!(!run.subject.is_stored());
+                assert_eq!(reply[6], 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refund_undoes_a_charge_of_the_same_instant() {
+    for algorithm in ALGORITHMS {
+        for mut run in runs(algorithm) {
+            // Not the instant of the call before, which in a log would push this one a microsecond on.
+            run.now += 1;
+            let before = run.look(0)[6];
+            let cost = run.rng.random_range(1..=run.base.limit);
+            if run.ask(cost)[0] == 1 {
+                run.ask(-cost);
+                assert_eq!(run.look(0)[6], before);
+            }
+        }
+    }
+}
+
+#[test]
+fn work_leaves_a_leaky_bucket_at_a_constant_rate() {
+    for mut run in (0..CASES).map(|seed| Run::new(Algorithm::LeakyBucket, seed)) {
+        let mut free = 0;
+        for _ in 0..20 {
+            let reply = run.charge();
+            if reply[0] == 0 {
+                continue;
+            }
+            let (at, units) = run.allowed[run.allowed.len() - 1];
+            // To the millisecond: replies are rounded up to one.
+            let leaves = at + reply[3] * MS;
+            assert!(leaves >= free, "one leaves before the one before it is done");
+            assert!(leaves <= free.max(at) + 2 * MS, "one waits longer than it must");
+            free = free.max(at) + units * run.base.window / run.base.refill;
+        }
+    }
+}
+
+// Long logs.
+
+/// A log of `calls` entries with costs from 1 to 3, a random pause apart.
+fn long_log(calls: usize, rng: &mut StdRng) -> (Subject, Vec<(i128, i128)>) {
+    let (mut subject, mut now, mut all) = (Subject::default(), BEGIN, Vec::new());
+    for _ in 0..calls {
+        now += rng.random_range(1..500);
+        let cost = rng.random_range(1..=3);
+        assert_eq!(subject.call(&log_call(cost), now).unwrap()[0], 1);
+        all.push((now, cost));
+    }
+    (subject, all)
+}
+
+fn log_call(cost: i128) -> Call {
+    let limit = 1_000_000;
+    Call {
+        algorithm: Algorithm::SlidingLog,
+        limit,
+        refill: 1,
+        window: 60_000_000,
+        offset: 0,
+        cost,
+        mode: Mode::Whole,
+    }
+}
+
+#[test]
+fn waits_in_a_long_log_are_exact_for_any_cost() {
+    let mut rng = StdRng::seed_from_u64(5);
+    let (subject, all) = long_log(3000, &mut rng);
+    let (now, used) = (all[all.len() - 1].0, all.iter().map(|(_, units)| units).sum::<i128>());
+    let terms = Terms { limit: 1_000_000, refill: 1, window: Span::from_us(60_000_000), offset: None };
+    let at = Time::from_us(now as i64);
+    let log = SlidingLog::open(subject.log.clone(), &terms, at).unwrap();
+    for level in (0..used).step_by(17).chain(0..5).chain(used - 5..=used) {
+        // The first entry after which no more than `level` units were charged.
+        let mut rest = used;
+        let leaves = all.iter().find(|(_, units)| {
+            rest -= units;
+            rest <= level
+        });
+        let expected = if level >= used { 0 } else { leaves.unwrap().0 + 60_000_000 - now };
+        assert_eq!(i128::from(log.until_at_most(level as i64).us()), expected, "level {level}");
+    }
+}
+
+#[test]
+fn the_work_of_a_call_on_a_log_grows_neither_with_its_cost_nor_with_its_stale_entries() {
+    let mut rng = StdRng::seed_from_u64(6);
+    let (mut subject, all) = long_log(20_000, &mut rng);
+    let touched = subject.log.touched.clone();
+    let work = |subject: &mut Subject, cost, now| {
+        touched.set(0);
+        subject.call(&log_call(cost), now).unwrap();
+        touched.get()
+    };
+    let newest = all[all.len() - 1].0;
+    assert!(work(&mut subject, 900_000, newest + 1) < 300, "a large cost");
+    assert!(work(&mut subject, 1_000_000, newest + 2) < 300, "a large cost that is denied");
+    // All but a few entries are stale.
+    let later = newest + 60_000_000 - 50;
+    assert!(work(&mut subject, 1, later) < 300, "many stale entries");
+    let before = subject.log.entries.borrow().len();
+    for index in 1..=8 {
+        work(&mut subject, 1, later + index);
+    }
+    assert!(subject.log.entries.borrow().len() < before, "stale entries go faster than calls come");
+    // All are stale.
+    assert!(work(&mut subject, 1, later + 200_000_000) < 10, "nothing but stale entries");
+    assert_eq!(subject.log.entries.borrow().len(), 1);
+}
+
+#[test]
+fn totals_of_a_log_go_on_past_their_modulus() {
+    let mut subject = Subject::default();
+    let entry = Entry { at: Time::from_us(BEGIN as i64), total: 999_999_999_999_999_998, units: 2 };
+    subject.log.add(&entry);
+    for (units, used) in [(1, 3), (5, 8), (-3, 5), (-5, 0)] {
+        assert_eq!(subject.call(&log_call(units), BEGIN + 10).unwrap()[6], used);
+    }
+    assert!(!subject.is_stored());
+}

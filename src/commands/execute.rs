@@ -227,7 +227,9 @@ fn write_back<'call>(
         // Setting first, so that a hash which keeps a field does not go, and its expiry with it.
         key.set_fields(&set);
         key.delete_fields(&deleted);
-        expire(key, unused_after_ms, now);
+        if !(set.is_empty() && deleted.is_empty()) {
+            expire(key, unused_after_ms, now);
+        }
         return;
     }
     for item in items.iter_mut().filter(|item| of_key(item)) {

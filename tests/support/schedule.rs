@@ -24,7 +24,7 @@ pub enum Clock {
 pub struct Schedule {
     pub rng: StdRng,
     clock: Clock,
-    now: i128,
+    pub now: i128,
     base: Call,
 }
 
@@ -40,7 +40,8 @@ impl Schedule {
     pub fn new(algorithm: Algorithm, clock: Clock, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let window = WINDOWS[rng.random_range(0..WINDOWS.len())];
-        let offset = if rng.random_bool(0.5) { 0 } else { rng.random_range(0..=3 * window) / MS * MS };
+        let offset =
+            if rng.random_bool(0.5) { 0 } else { rng.random_range(0..=3 * window).min(3660 * DAY) / MS * MS };
         let mut this = Self {
             clock,
             now: BEGIN + rng.random_range(0..DAY),
@@ -70,13 +71,17 @@ impl Schedule {
 
     /// The next instant and call, given how the limiter stands.
     pub fn next(&mut self, limiter: &Limiter) -> (i128, Call) {
+        self.step(limiter);
+        (self.now, self.call(limiter))
+    }
+
+    /// The next call at this instant.
+    pub fn call(&mut self, limiter: &Limiter) -> Call {
         if self.rng.random_bool(0.1) {
             self.new_limits();
         }
-        let before = self.now;
-        self.step(limiter);
         let mut call = self.base;
-        let used = limiter.used(&call, self.now.max(before));
+        let used = limiter.used(&call, self.now);
         let room = (call.limit - used).max(0);
         let rng = &mut self.rng;
         let cost = match rng.random_range(0..20) {
@@ -98,10 +103,11 @@ impl Schedule {
             5..=6 => Mode::Partial,
             _ => Mode::Force,
         };
-        (self.now, call)
+        call
     }
 
-    fn step(&mut self, limiter: &Limiter) {
+    /// Moves the clock.
+    pub fn step(&mut self, limiter: &Limiter) {
         let Call { window, limit, .. } = self.base;
         let rng = &mut self.rng;
         let forward = match rng.random_range(0..12) {

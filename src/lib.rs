@@ -51,10 +51,16 @@ fn register(server: &server::Load, arguments: &[RedisString]) -> Result<(), Stri
     Ok(())
 }
 
+/// Gives back what the module holds of the server's.
+fn unload(_: &Context) -> Status {
+    commands::forget_field_names();
+    Status::Ok
+}
+
 /// What the server looks for in the library. The functions are the macro's, and have no docs.
 #[allow(missing_docs)]
 mod module {
-    use super::{load, redis_module, server, settings};
+    use super::{load, redis_module, server, settings, unload};
     use redis_module::configuration::ConfigurationFlags;
 
     // Version 0.1.0 as the server shows it.
@@ -64,6 +70,7 @@ mod module {
         allocator: (server::ServerAlloc, server::ServerAlloc),
         data_types: [],
         init: load,
+        deinit: unload,
         commands: [],
         configurations: [
             i64: [],

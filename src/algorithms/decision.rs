@@ -51,7 +51,7 @@ impl Verdict {
 }
 
 /// The seven integers that answer a call, in the order of the reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// 1 or 0; with [`Mode::Partial`], the units granted.
     pub allowed: i64,
@@ -91,6 +91,7 @@ impl Answer {
 /// # Errors
 ///
 /// [`TooMuch`] if a forced cost would pass what can be counted.
+#[inline]
 pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
     let Ask { limit, cost, mode } = *ask;
     let used = limiter.used();
@@ -121,6 +122,7 @@ pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
 
 /// The answer to `ask`, read off `limiter` as the call leaves it.
 #[must_use]
+#[inline]
 pub fn answer(limiter: &impl Limiter, ask: &Ask, verdict: &Verdict) -> Answer {
     let limit = ask.limit;
     let used = limiter.used();

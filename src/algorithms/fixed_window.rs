@@ -18,7 +18,7 @@ fn end_of_window(terms: &Terms, now: Time) -> Time {
         return now.after(terms.window);
     };
     let into = now.us().saturating_sub(offset.us()).checked_rem_euclid(terms.window.us()).unwrap_or(0);
-    now.before(Span::from_us(i128::from(into))).after(terms.window)
+    now.before(Span::from_us(into)).after(terms.window)
 }
 
 impl Limiter for FixedWindow {
@@ -60,7 +60,7 @@ impl FieldState for FixedWindow {
     }
 
     fn format(&self, text: &mut Text) {
-        text.number(self.count).push(b"@").number(self.end.us());
+        text.number(self.count).byte(b'@').number(self.end.us());
     }
 
     fn was_pulled(&self) -> bool {

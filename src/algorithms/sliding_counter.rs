@@ -2,7 +2,7 @@
 //! still covers it, as if its calls had come evenly.
 
 use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, div_ceil};
+use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, mul_div, mul_div_ceil};
 
 /// A sliding counter at an instant.
 #[derive(Clone, Copy, Debug)]
@@ -18,24 +18,20 @@ pub struct SlidingCounter {
 
 impl SlidingCounter {
     /// How much of the window is still to come.
-    fn rest(&self) -> i128 {
-        let elapsed = self.now.since(self.start);
-        i128::from(self.window.us()).saturating_sub(i128::from(elapsed.us()))
+    fn rest(&self) -> i64 {
+        self.window.us().saturating_sub(self.now.since(self.start).us())
     }
 
     /// How long after its window's start at most `level` of `count` units weigh in from the window before.
     fn faded(&self, count: i64, level: i64) -> Span {
-        let window = i128::from(self.window.us());
-        let share = window.saturating_mul(i128::from(level)).checked_div(i128::from(count));
-        Span::from_us(window.saturating_sub(share.unwrap_or(window)))
+        let (share, _) = mul_div(self.window.us(), level, count);
+        Span::from_us(self.window.us().saturating_sub(share))
     }
 }
 
 impl Limiter for SlidingCounter {
     fn used(&self) -> i64 {
-        let weighed = i128::from(self.before).saturating_mul(self.rest());
-        let before = div_ceil(weighed, i128::from(self.window.us()));
-        i64::try_from(before).unwrap_or(MAX_USED).saturating_add(self.here)
+        mul_div_ceil(self.before, self.rest(), self.window.us()).saturating_add(self.here)
     }
 
     fn until_at_most(&self, level: i64) -> Span {
@@ -65,7 +61,7 @@ impl FieldState for SlidingCounter {
     fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
         let window = terms.window;
         let into = now.us().checked_rem_euclid(window.us()).unwrap_or(0);
-        let present = now.before(Span::from_us(i128::from(into)));
+        let present = now.before(Span::from_us(into));
         let unused = Self { here: 0, before: 0, start: present, window, now, pulled: false };
         let Some(stored) = stored else {
             return Some(unused);
@@ -88,7 +84,7 @@ impl FieldState for SlidingCounter {
     }
 
     fn format(&self, text: &mut Text) {
-        text.number(self.here).push(b",").number(self.before).push(b"@").number(self.start.us());
+        text.number(self.here).byte(b',').number(self.before).byte(b'@').number(self.start.us());
     }
 
     fn was_pulled(&self) -> bool {

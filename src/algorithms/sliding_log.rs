@@ -283,7 +283,7 @@ impl<L: Log> SlidingLog<L> {
         let mut found = enough;
         let mut high = enough.at.before(Span::from_us(1));
         while low < high {
-            let half = Span::from_us(i128::from(high.since(low).us() / 2));
+            let half = Span::from_us(high.since(low).us() / 2);
             let middle = low.after(half);
             match self.log.first_after(middle) {
                 Ok(Some(entry)) if suffices(&entry) => {

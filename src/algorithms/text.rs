@@ -25,49 +25,40 @@ impl Text {
 
     /// Appends `bytes`; what does not fit is dropped.
     pub fn push(&mut self, bytes: &[u8]) -> &mut Self {
-        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
-        let taken = bytes.len().min(rest.len());
-        for (to, from) in rest.iter_mut().zip(bytes) {
-            *to = *from;
+        let end = self.length.saturating_add(bytes.len());
+        if let Some(rest) = self.bytes.get_mut(self.length..end) {
+            rest.copy_from_slice(bytes);
+            self.length = end;
         }
-        self.length = self.length.saturating_add(taken);
+        self
+    }
+
+    /// Appends one byte, if it fits.
+    pub fn byte(&mut self, byte: u8) -> &mut Self {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length = self.length.saturating_add(1);
+        }
         self
     }
 
     /// Appends a whole number in decimal.
     pub fn number(&mut self, value: i64) -> &mut Self {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = value.unsigned_abs();
-        loop {
-            at = at.saturating_sub(1);
-            if let Some(digit) = digits.get_mut(at) {
-                *digit = b'0'.saturating_add((rest % 10) as u8);
-            }
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        if value < 0 {
-            self.push(b"-");
-        }
-        self.push(digits.get(at..).unwrap_or_default())
+        self.push(itoa::Buffer::new().format(value).as_bytes())
     }
 
     /// Appends a figure given in millionths as a decimal without trailing zeros: 26750000 as `26.75`.
     pub fn millionths(&mut self, value: i64) -> &mut Self {
         let value = value.max(0);
         self.number(value / MILLION);
-        let mut fraction = value % MILLION;
-        if fraction == 0 {
-            return self;
+        let mut rest = value % MILLION;
+        if rest > 0 {
+            self.byte(b'.');
         }
-        self.push(b".");
-        while fraction > 0 {
-            let tenfold = fraction.saturating_mul(10);
-            self.number(tenfold / MILLION);
-            fraction = tenfold % MILLION;
+        while rest > 0 {
+            let tenfold = rest.saturating_mul(10);
+            self.byte(b'0'.saturating_add((tenfold / MILLION) as u8));
+            rest = tenfold % MILLION;
         }
         self
     }
@@ -85,35 +76,57 @@ pub fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 
 /// A whole number of 1 to 18 decimal digits.
 #[must_use]
+#[inline]
 pub fn number(text: &[u8]) -> Option<i64> {
     if text.is_empty() || text.len() > 18 {
         return None;
     }
-    let mut value: i64 = 0;
-    for byte in text {
+    let mut value: u64 = 0;
+    let (eights, rest) = text.as_chunks::<8>();
+    // 18 digits stay below i64::MAX.
+    for eight in eights {
+        value = value.wrapping_mul(100_000_000).wrapping_add(eight_digits(*eight)?);
+    }
+    for byte in rest {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        // 18 digits stay below i64::MAX.
-        value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
     }
-    Some(value)
+    i64::try_from(value).ok()
+}
+
+/// Eight decimal digits at once: neighbours are joined to pairs, to fours, to all. A timestamp has two eights,
+/// and every call reads one. (D. Lemire, "Quickly parsing eight digits", 2018.)
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let bytes = u64::from_le_bytes(text);
+    let digits = bytes.wrapping_sub(ONES.wrapping_mul(0x30));
+    // A byte is a digit if it has the upper half 3 both as it is and with 6 added.
+    let upper = ONES.wrapping_mul(0xf0);
+    let threes = ONES.wrapping_mul(0x30);
+    if bytes & upper != threes || bytes.wrapping_add(ONES.wrapping_mul(6)) & upper != threes {
+        return None;
+    }
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let fours = |shift: u32, weights: u64| ((pairs >> shift) & 0x0000_00ff_0000_00ff).wrapping_mul(weights);
+    // 100 + (1_000_000 << 32), and 1 + (10_000 << 32).
+    let joined = fours(0, 0x000f_4240_0000_0064).wrapping_add(fours(16, 0x0000_2710_0000_0001));
+    Some(joined >> 32)
 }
 
 /// A decimal with at most six digits after the point, in millionths.
 #[must_use]
 pub fn millionths(text: &[u8]) -> Option<i64> {
-    let (whole, fraction) = match split(text, b'.') {
-        Some((whole, fraction)) if fraction.len() <= 6 => {
-            (whole, number(fraction).map(|n| (n, fraction.len())))
-        }
-        Some(_) => return None,
-        None => (text, Some((0, 6))),
+    let Some((whole, fraction)) = split(text, b'.') else {
+        return number(text)?.checked_mul(MILLION);
     };
-    let (mut fraction, places) = fraction?;
-    for _ in places..6 {
-        fraction = fraction.saturating_mul(10);
-    }
+    let missing = PLACES.checked_sub(fraction.len())?;
+    let fraction = number(fraction)?.checked_mul(10_i64.checked_pow(u32::try_from(missing).ok()?)?)?;
     number(whole)?.checked_mul(MILLION)?.checked_add(fraction)
 }
+
+/// Decimal places of a millionth.
+const PLACES: usize = 6;

@@ -64,10 +64,10 @@ impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
 
-    /// A duration of `us` microseconds; below zero it is zero, beyond `i64` it saturates.
+    /// A duration of `us` microseconds; below zero it is zero.
     #[must_use]
-    pub fn from_us(us: i128) -> Self {
-        Self(i64::try_from(us.max(0)).unwrap_or(i64::MAX))
+    pub fn from_us(us: i64) -> Self {
+        Self(us.max(0))
     }
 
     /// A duration of `ms` milliseconds.
@@ -85,13 +85,12 @@ impl Span {
     /// Whole milliseconds, rounded down.
     #[must_use]
     pub const fn floor_ms(self) -> i64 {
-        self.0.div_euclid(1000)
+        self.0 / 1000
     }
 
     /// Milliseconds rounded up, at most 2^53 - 1: a caller who waits as long as told is never early.
     #[must_use]
     pub fn ceil_ms(self) -> i64 {
-        let partial = self.0.rem_euclid(1000) > 0;
-        self.floor_ms().saturating_add(i64::from(partial)).min(MAX_MS)
+        (self.0.saturating_add(999) / 1000).min(MAX_MS)
     }
 }

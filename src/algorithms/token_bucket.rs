@@ -4,7 +4,7 @@
 //! ITU-T I.371's continuous-state leaky bucket, counted up from empty instead of down from full.
 
 use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, div_ceil};
+use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, mul_div, mul_div_ceil};
 
 /// Millionths in a unit.
 const MICRO: i64 = 1_000_000;
@@ -49,10 +49,8 @@ impl TokenBucket {
     /// A bucket that is as good as unused after `span`, for state that was kept in another form.
     #[must_use]
     pub fn draining_for(terms: &Terms, span: Span, now: Time) -> Self {
-        let micro =
-            div_ceil(i128::from(span.us()).saturating_mul(rate(terms.refill)), i128::from(terms.window.us()));
-        let most = terms.limit.saturating_mul(MICRO);
-        let micro = i64::try_from(micro).unwrap_or(most).min(most);
+        let micro = mul_div_ceil(span.us(), rate(terms.refill), terms.window.us());
+        let micro = micro.min(terms.limit.saturating_mul(MICRO));
         Self::at(terms, Level { micro, at: now }, now)
     }
 
@@ -61,36 +59,31 @@ impl TokenBucket {
         if self.current.micro == 0 {
             return Span::ZERO;
         }
-        let work = self.time_for(self.current.micro);
-        Span::from_us(i128::from(self.base.at.since(self.now).us()).saturating_add(work))
+        self.base.at.after(self.time_for(self.current.micro)).since(self.base.at.min(self.now))
     }
 
-    /// Microseconds, rounded up, in which `micro` millionths come back.
-    fn time_for(&self, micro: i64) -> i128 {
-        div_ceil(i128::from(micro).saturating_mul(i128::from(self.period.us())), rate(self.refill))
+    /// The time, rounded up, in which `micro` millionths come back.
+    fn time_for(&self, micro: i64) -> Span {
+        Span::from_us(mul_div_ceil(micro, self.period.us(), rate(self.refill)))
     }
 }
 
 /// Millionths that come back each period.
-fn rate(refill: i64) -> i128 {
-    i128::from(refill).saturating_mul(i128::from(MICRO))
+fn rate(refill: i64) -> i64 {
+    refill.saturating_mul(MICRO)
 }
 
 /// What is left of `level` at `now`. The remainder of the division is carried as time, so that no
 /// sequence of calls gains or loses by it.
 fn drain(level: Level, now: Time, refill: i64, period: Span) -> Level {
     let rate = rate(refill);
-    let refilled = i128::from(now.since(level.at).us()).saturating_mul(rate);
-    let period = i128::from(period.us());
-    let drained = refilled.checked_div(period).unwrap_or(i128::MAX);
-    let micro = i128::from(level.micro).saturating_sub(drained);
-    match i64::try_from(micro) {
-        Ok(micro) if micro > 0 => {
-            let carried = refilled.checked_rem(period).unwrap_or(0).checked_div(rate).unwrap_or(0);
-            Level { micro, at: now.max(level.at).before(Span::from_us(carried)) }
-        }
-        _ => Level { micro: 0, at: now },
+    let (drained, remainder) = mul_div(now.since(level.at).us(), rate, period.us());
+    let micro = level.micro.saturating_sub(drained);
+    if micro <= 0 {
+        return Level { micro: 0, at: now };
     }
+    let carried = Span::from_us(remainder.checked_div(rate).unwrap_or(0));
+    Level { micro, at: now.max(level.at).before(carried) }
 }
 
 impl Limiter for TokenBucket {
@@ -104,7 +97,7 @@ impl Limiter for TokenBucket {
         if excess <= 0 {
             return Span::ZERO;
         }
-        self.base.at.after(Span::from_us(self.time_for(excess))).since(self.now)
+        self.base.at.after(self.time_for(excess)).since(self.now)
     }
 
     fn charge(&mut self, units: i64) {
@@ -137,7 +130,7 @@ impl FieldState for TokenBucket {
     }
 
     fn format(&self, text: &mut Text) {
-        text.millionths(self.current.micro).push(b"@").number(self.current.at.us());
+        text.millionths(self.current.micro).byte(b'@').number(self.current.at.us());
     }
 
     fn was_pulled(&self) -> bool {

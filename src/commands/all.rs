@@ -1,10 +1,9 @@
 //! `RL.ALL` and `RL.PEEK`: several limits judged at one instant; all are charged, or none.
 
-use super::error::Error;
-use super::execute::{Intent, Outcome, execute};
-use super::request::{Request, key_positions};
+use super::execute::{self, Intent, Outcome};
+use super::request::{Several, key_positions};
 use crate::algorithms::decision::Mode;
-use crate::server::{Call, Handler, Word};
+use crate::server::{Call, Handler, KeyPositions};
 
 /// `RL.ALL key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`
 pub struct All;
@@ -14,43 +13,40 @@ pub struct Peek;
 
 impl Handler for All {
     fn run(call: &Call<'_>) {
-        let request = read(call).and_then(|request| request.without(&[(Mode::Partial, "PARTIAL")], "RL.ALL"));
-        reply(call, request.and_then(|request| execute(call, &request, Intent::Charge)));
+        answer(call, Intent::Charge, &[(Mode::Partial, "PARTIAL")], "RL.ALL");
     }
 
-    fn keys(words: &[Word<'_>], key_at: impl FnMut(usize)) {
-        key_positions(words, key_at);
-    }
+    const KEYS: Option<KeyPositions> = Some(|words, key_at| key_positions(words, key_at));
 }
 
 impl Handler for Peek {
     fn run(call: &Call<'_>) {
-        let modes = [(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")];
-        let request = read(call).and_then(|request| request.without(&modes, "RL.PEEK"));
-        reply(call, request.and_then(|request| execute(call, &request, Intent::Peek)));
+        answer(call, Intent::Peek, &[(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")], "RL.PEEK");
     }
 
-    fn keys(words: &[Word<'_>], key_at: impl FnMut(usize)) {
-        key_positions(words, key_at);
-    }
+    const KEYS: Option<KeyPositions> = Some(|words, key_at| key_positions(words, key_at));
 
     const KEYS_ARE_WRITTEN: bool = false;
 }
 
-fn read<'call>(call: &Call<'call>) -> Result<Request<'call, Word<'call>>, Error> {
-    Request::several(call.words().get(1..).unwrap_or_default())
+/// Answers `command`, in which `modes` are not possible.
+fn answer(call: &Call<'_>, intent: Intent, modes: &[(Mode, &'static str)], command: &'static str) {
+    let mut request = Several::default();
+    let outcome = request
+        .read(call.arguments())
+        .and_then(|()| request.refuse(modes, command))
+        .and_then(|()| execute::all(call, &request, intent, |outcome| reply(call, outcome)));
+    if let Err(error) = outcome {
+        error.reply(call);
+    }
 }
 
-fn reply(call: &Call<'_>, outcome: Result<Outcome, Error>) {
-    match outcome {
-        Ok(Outcome { answers, allowed, retry_after_ms }) => {
-            call.reply_array(answers.len().saturating_add(2));
-            call.reply_integer(i64::from(allowed));
-            call.reply_integer(retry_after_ms);
-            for answer in &answers {
-                call.reply_integers(&answer.integers());
-            }
-        }
-        Err(error) => error.reply(call),
+fn reply(call: &Call<'_>, outcome: &Outcome<'_>) {
+    let answers = outcome.answers();
+    call.reply_array(answers.len().saturating_add(2));
+    call.reply_integer(i64::from(outcome.allowed));
+    call.reply_integer(outcome.retry_after_ms);
+    for answer in answers {
+        call.reply_integers(&answer.integers());
     }
 }

@@ -191,32 +191,46 @@ pub static LIMITS: [&Grammar; 5] = [&TOKEN_BUCKET, &LEAKY_BUCKET, &FIXED, &SLIDI
 /// Words to be read one after the other.
 pub struct Reader<'a, W> {
     words: &'a [W],
+    /// The bytes of the first word; none if there is no word.
+    next: &'a [u8],
 }
 
 impl<'a, W: AsRef<[u8]>> Reader<'a, W> {
     /// Reads `words` from the first on.
     #[must_use]
     pub fn new(words: &'a [W]) -> Self {
-        Self { words }
+        Self { words, next: words.first().map_or(&[], AsRef::as_ref) }
     }
 
-    /// The next word, which stays.
+    /// Whether all words are taken.
     #[must_use]
-    pub fn peek(&self) -> Option<&'a W> {
-        self.words.first()
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
-    /// Takes the next word.
-    pub fn take(&mut self) -> Option<&'a W> {
-        let (first, rest) = self.words.split_first()?;
-        self.words = rest;
-        Some(first)
+    /// The next word, which stays; empty if there is none.
+    #[must_use]
+    pub fn peek(&self) -> &'a [u8] {
+        self.next
+    }
+
+    /// Takes the next word; empty if there is none, which no argument accepts.
+    pub fn take(&mut self) -> &'a [u8] {
+        let taken = self.next;
+        *self = Self::new(self.words.get(1..).unwrap_or_default());
+        taken
+    }
+
+    /// Takes the next word, as it was given.
+    pub fn take_key(&mut self) -> Option<&'a W> {
+        let first = self.words.first();
+        self.take();
+        first
     }
 
     /// Takes the next word if it is `expected`, in any case.
-    pub fn take_if(&mut self, expected: &str) -> Option<&'a W> {
-        self.peek().filter(|word| word.as_ref().eq_ignore_ascii_case(expected.as_bytes()))?;
-        self.take()
+    pub fn take_if(&mut self, expected: &str) -> Option<&'a [u8]> {
+        self.next.eq_ignore_ascii_case(expected.as_bytes()).then(|| self.take())
     }
 }
 
@@ -234,7 +248,7 @@ impl Grammar {
         let terms = Terms { limit: 0, refill: 1, window: Span::ZERO, offset: None };
         let mut limit = Limit { grammar: self, key, terms, cost: 1, mode: Mode::Whole, name: &[] };
         for required in self.required {
-            let word = reader.take().map_or(&[][..], AsRef::as_ref);
+            let word = reader.take();
             let name = required.help.name;
             match required.part {
                 Part::Limit => limit.terms.limit = whole(name, word, 0, MAX_UNITS)?,
@@ -243,7 +257,7 @@ impl Grammar {
             }
         }
         let mut seen = Seen::default();
-        'options: loop {
+        'options: while !reader.is_empty() {
             for choice in self.options {
                 if limit.read_option(choice.part, reader, &mut seen)? {
                     continue 'options;
@@ -278,19 +292,25 @@ impl<'w> Limit<'w> {
     /// Whether both have the same state, if they are on the same key.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.field().as_bytes() == other.field().as_bytes()
+        self.tag() == other.tag() && self.terms.window == other.terms.window && self.name == other.name
+    }
+
+    /// The prefix of the field that holds the state; empty for a log.
+    #[must_use]
+    pub fn tag(&self) -> &'static str {
+        match self.grammar.storage {
+            Storage::Field(algorithm) => algorithm.tag(&self.terms),
+            Storage::Log => "",
+        }
     }
 
     /// The name of the field that holds the state: `<tag>:<window ms>[:name]`.
     #[must_use]
     pub fn field(&self) -> Text {
         let mut field = Text::default();
-        if let Storage::Field(algorithm) = self.grammar.storage {
-            field.push(algorithm.tag(&self.terms).as_bytes()).push(b":");
-            field.number(self.terms.window.floor_ms());
-            if !self.name.is_empty() {
-                field.push(b":").push(self.name);
-            }
+        field.push(self.tag().as_bytes()).byte(b':').number(self.terms.window.floor_ms());
+        if !self.name.is_empty() {
+            field.byte(b':').push(self.name);
         }
         field
     }
@@ -302,10 +322,9 @@ impl<'w> Limit<'w> {
         reader: &mut Reader<'w, W>,
         seen: &mut Seen,
     ) -> Result<bool, Error> {
-        let once = |seen: &mut bool, word: &W| {
-            if std::mem::replace(seen, true) { Err(Error::near(word.as_ref())) } else { Ok(()) }
+        let once = |seen: &mut bool, word: &[u8]| {
+            if std::mem::replace(seen, true) { Err(Error::near(word)) } else { Ok(()) }
         };
-        let value = |reader: &mut Reader<'w, W>| reader.take().map_or(&[][..], AsRef::as_ref);
         match part {
             OptionPart::Align => {
                 if let Some(word) = reader.take_if("ALIGN") {
@@ -313,7 +332,7 @@ impl<'w> Limit<'w> {
                     self.terms.offset = self.terms.offset.or(Some(Span::ZERO));
                 } else if let Some(word) = reader.take_if("OFFSET") {
                     once(&mut seen.offset, word)?;
-                    self.terms.offset = Some(duration("OFFSET", value(reader), 0)?);
+                    self.terms.offset = Some(duration("OFFSET", reader.take(), 0)?);
                 } else {
                     return Ok(false);
                 }
@@ -323,7 +342,7 @@ impl<'w> Limit<'w> {
                     return Ok(false);
                 };
                 once(&mut seen.cost, word)?;
-                self.cost = whole("COST", value(reader), -MAX_UNITS, MAX_UNITS)?;
+                self.cost = whole("COST", reader.take(), -MAX_UNITS, MAX_UNITS)?;
             }
             OptionPart::Mode => {
                 for (token, mode) in [("FORCE", Mode::Force), ("PARTIAL", Mode::Partial)] {
@@ -340,7 +359,7 @@ impl<'w> Limit<'w> {
                     return Ok(false);
                 };
                 once(&mut seen.name, word)?;
-                self.name = name(value(reader))?;
+                self.name = name(reader.take())?;
             }
         }
         Ok(true)

@@ -1,21 +1,17 @@
 //! The commands that charge one limit: `RL.TOKENBUCKET`, `RL.LEAKYBUCKET`, `RL.FIXED`, `RL.SLIDINGCOUNTER`
 //! and `RL.SLIDINGLOG`.
 
-use super::execute::{Intent, execute};
+use super::execute::{self, Intent};
 use super::grammar::{self, Grammar};
-use super::request::Request;
+use super::request;
 use crate::server::{Call, Handler};
 
 /// Charges one limit of `grammar`.
 fn charge(call: &Call<'_>, grammar: &'static Grammar) {
-    let words = call.words().get(1..).unwrap_or_default();
-    let outcome = Request::one(grammar, words).and_then(|request| execute(call, &request, Intent::Charge));
-    match outcome {
-        Ok(outcome) => {
-            if let Some(answer) = outcome.answers.first() {
-                call.reply_integers(&answer.integers());
-            }
-        }
+    let answer = request::one(grammar, call.arguments())
+        .and_then(|(key, limit)| execute::one(call, key, &limit, Intent::Charge));
+    match answer {
+        Ok(answer) => call.reply_integers(&answer.integers()),
         Err(error) => error.reply(call),
     }
 }

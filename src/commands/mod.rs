@@ -5,9 +5,12 @@
 mod all;
 pub mod error;
 mod execute;
+mod field_names;
 pub mod grammar;
 mod limit;
 mod redis_cell;
 pub mod request;
 mod store;
 pub mod table;
+
+pub use field_names::forget as forget_field_names;

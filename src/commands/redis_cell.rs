@@ -1,28 +1,21 @@
 //! `CL.THROTTLE`: redis-cell's command on a token bucket's state, and the keys that redis-cell left.
 
 use super::error::{Error, MAX_DURATION_DAYS};
-use super::execute::{Intent, execute};
+use super::execute::{self, Intent};
 use super::grammar::{Limit, TOKEN_BUCKET, whole};
-use super::request::Request;
 use crate::algorithms::decision::{Answer, Mode};
 use crate::algorithms::{FieldLimiter, MAX_UNITS, Span, Terms, Time, TokenBucket, text};
 use crate::server::{Call, Handler, Key, Word};
-
-use smallvec::SmallVec;
 
 /// `CL.THROTTLE key max_burst count period_seconds [quantity]`
 pub struct Throttle;
 
 impl Handler for Throttle {
     fn run(call: &Call<'_>) {
-        let words = call.words().get(1..).unwrap_or_default();
-        let outcome = read(words).and_then(|request| execute(call, &request, Intent::ChargeAdopting));
-        match outcome {
-            Ok(outcome) => {
-                if let Some(answer) = outcome.answers.first() {
-                    call.reply_integers(&reply(answer));
-                }
-            }
+        let answer = read(call.arguments())
+            .and_then(|(key, limit)| execute::one(call, key, &limit, Intent::ChargeAdopting));
+        match answer {
+            Ok(answer) => call.reply_integers(&reply(&answer)),
             Err(error) => error.reply(call),
         }
     }
@@ -31,7 +24,7 @@ impl Handler for Throttle {
 /// The longest period, in seconds: that of every other command.
 const MAX_PERIOD_SECONDS: i64 = MAX_DURATION_DAYS * 86_400;
 
-fn read<'w>(words: &'w [Word<'w>]) -> Result<Request<'w, Word<'w>>, Error> {
+fn read<'w>(words: &'w [Word<'w>]) -> Result<(Word<'w>, Limit<'w>), Error> {
     let (key, numbers) = match words {
         [key, numbers @ ..] if (3..=4).contains(&numbers.len()) => (key, numbers),
         _ => return Err(Error::WrongArity),
@@ -59,7 +52,7 @@ fn read<'w>(words: &'w [Word<'w>]) -> Result<Request<'w, Word<'w>>, Error> {
         mode: Mode::Whole,
         name: &[],
     };
-    Ok(Request { keys: SmallVec::from_buf([*key]), limits: SmallVec::from_buf([limit]) })
+    Ok((*key, limit))
 }
 
 /// redis-cell's five: limited, limit, remaining, and seconds, rounded up, until a retry and until the reset.
@@ -81,8 +74,8 @@ pub fn adopt(key: &Key<'_>, terms: &Terms, now: Time) -> Option<FieldLimiter> {
     if !ARRIVALS.contains(&arrival) {
         return None;
     }
-    let ahead_ns = i128::from(arrival).saturating_sub(i128::from(now.us()).saturating_mul(1000));
-    let ahead = Span::from_us(ahead_ns.max(0).saturating_add(999) / 1000);
+    let ahead_ns = arrival.saturating_sub(now.us().saturating_mul(1000)).max(0);
+    let ahead = Span::from_us(ahead_ns.saturating_add(999) / 1000);
     Some(FieldLimiter::TokenBucket(TokenBucket::draining_for(terms, ahead, now)))
 }
 

@@ -55,7 +55,7 @@ fn member(entry: &Entry) -> OwnedString {
     let mut text = text::Text::default();
     text.number(entry.total);
     if entry.units != 1 {
-        text.push(b":").number(entry.units);
+        text.byte(b':').number(entry.units);
     }
     OwnedString::new(text.as_bytes())
 }

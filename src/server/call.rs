@@ -15,13 +15,16 @@ use super::string::Word;
 pub type EntryPoint =
     unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
 
+/// Tells the position of each key among all words of a command.
+pub type KeyPositions = fn(&[Word<'_>], &mut dyn FnMut(usize));
+
 /// What a command does.
 pub trait Handler {
     /// Answers one call.
     fn run(call: &Call<'_>);
 
-    /// Tells the positions of the keys among `words`, for commands flagged `getkeys-api`.
-    fn keys(_words: &[Word<'_>], _key_at: impl FnMut(usize)) {}
+    /// Finds the keys, for commands flagged `getkeys-api`.
+    const KEYS: Option<KeyPositions> = None;
 
     /// What those keys are opened for.
     const KEYS_ARE_WRITTEN: bool = true;
@@ -55,10 +58,11 @@ pub unsafe extern "C" fn entry_point<H: Handler>(
             _ => &[],
         };
         let call = Call { ctx, words, lifetime: PhantomData };
-        if call.asks_for_keys() {
-            H::keys(words, |position| call.key_at(position, H::KEYS_ARE_WRITTEN));
-        } else {
-            H::run(&call);
+        match H::KEYS {
+            Some(keys) if call.asks_for_keys() => {
+                keys(words, &mut |position| call.key_at(position, H::KEYS_ARE_WRITTEN));
+            }
+            _ => H::run(&call),
         }
     }));
     if outcome.is_err() {
@@ -71,10 +75,10 @@ pub unsafe extern "C" fn entry_point<H: Handler>(
 }
 
 impl<'call> Call<'call> {
-    /// The command's name and arguments.
+    /// The words after the command's name.
     #[must_use]
-    pub fn words(&self) -> &'call [Word<'call>] {
-        self.words
+    pub fn arguments(&self) -> &'call [Word<'call>] {
+        self.words.get(1..).unwrap_or_default()
     }
 
     pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {

@@ -32,8 +32,9 @@ impl Subject {
         let terms = Terms {
             limit: call.limit.try_into().unwrap(),
             refill: call.refill.try_into().unwrap(),
-            window: Span::from_us(call.window),
-            offset: (call.algorithm == model::Algorithm::Aligned).then(|| Span::from_us(call.offset)),
+            window: Span::from_us(call.window.try_into().unwrap()),
+            offset: (call.algorithm == model::Algorithm::Aligned)
+                .then(|| Span::from_us(call.offset.try_into().unwrap())),
         };
         let mode = match call.mode {
             model::Mode::Whole => Mode::Whole,
@@ -49,14 +50,14 @@ impl Subject {
             model::Algorithm::SlidingLog => return self.call_log(&terms, &ask, now),
         };
         let mut limiter = algorithm.resume(&terms, self.field.as_deref(), now).expect("own state parses");
-        let verdict = decision::judge(&limiter, &ask).ok()?;
+        let verdict = limiter.judge(&ask).ok()?;
         if verdict.charge != 0 {
             limiter.charge(verdict.charge);
         }
         if verdict.charge != 0 || (limiter.was_pulled() && ask.cost != 0) {
             self.field = limiter.state().map(|text| text.as_bytes().to_vec());
         }
-        Some(decision::answer(&limiter, &ask, &verdict).integers().map(i128::from))
+        Some(limiter.answer(&ask, &verdict).integers().map(i128::from))
     }
 
     fn call_log(&mut self, terms: &Terms, ask: &Ask, now: Time) -> Option<[i128; 7]> {

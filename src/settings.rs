@@ -14,6 +14,9 @@ pub const CL_THROTTLE_DEFAULT: bool = true;
 /// The name of [`CL_THROTTLE`] in redis.conf and after `loadmodule` is this after `rl.`.
 pub const CL_THROTTLE_NAME: &str = "cl-throttle";
 
+/// What the server puts before the names of the module's settings; in arguments it may be left out.
+const PREFIX: &[u8] = b"rl.";
+
 /// Applies the arguments of `loadmodule`: pairs of a setting and its value.
 ///
 /// # Errors
@@ -26,7 +29,10 @@ pub fn apply_arguments(arguments: &[&[u8]]) -> Result<(), String> {
             [name] => (*name, &[][..]),
             _ => continue,
         };
-        let own_name = name.strip_prefix(b"rl.").unwrap_or(name);
+        let own_name = match name.split_at_checked(PREFIX.len()) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
+            _ => name,
+        };
         if own_name.eq_ignore_ascii_case(CL_THROTTLE_NAME.as_bytes()) {
             let on = yes_or_no(value).ok_or("rl.cl-throttle must be yes or no")?;
             CL_THROTTLE.store(on, Ordering::Relaxed);

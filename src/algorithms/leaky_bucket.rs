@@ -21,7 +21,7 @@ impl Limiter for LeakyBucket {
     }
 
     fn delay(&self) -> Span {
-        self.0.backlog()
+        self.0.until_unused()
     }
 }
 

@@ -210,6 +210,24 @@ impl<L: Log> SlidingLog<L> {
         }
     }
 
+    /// Checks that what a refund of `units` would take back can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`OtherData`] if some of it is not ours.
+    pub fn check_refund(&self, units: i64) -> Result<(), OtherData> {
+        if self.pulled || units >= self.used() {
+            return Ok(());
+        }
+        let mut rest = units;
+        self.log.walk_after(self.stale_until(), |entry| {
+            // One more is looked at: it becomes the oldest.
+            let goes_on = rest > 0;
+            rest = rest.saturating_sub(entry.units);
+            goes_on
+        })
+    }
+
     /// Gives back the oldest units in the window: what stays is then never younger in truth than in the log.
     fn take_back(&mut self, units: i64) {
         let Some(within) = self.in_window.filter(|_| units < self.used()) else {
@@ -222,7 +240,7 @@ impl<L: Log> SlidingLog<L> {
         let mut gone = Vec::new();
         let mut shortened = None;
         let mut oldest = within.newest;
-        // What cannot be read ends the walk; it was checked where it decides, at both ends of the window.
+        // All that this reads was read by `check_refund`.
         let _ = self.log.walk_after(self.stale_until(), |entry| {
             if rest == 0 {
                 oldest = entry;

@@ -46,20 +46,12 @@ impl TokenBucket {
         }
     }
 
-    /// A bucket that is as good as unused after `span`, for state that was kept in another form.
+    /// A bucket that is as good as unused after `ns` nanoseconds, for state that was kept in another form.
     #[must_use]
-    pub fn draining_for(terms: &Terms, span: Span, now: Time) -> Self {
-        let micro = mul_div_ceil(span.us(), rate(terms.refill), terms.window.us());
+    pub fn draining_for(terms: &Terms, ns: i64, now: Time) -> Self {
+        let micro = mul_div_ceil(ns, rate(terms.refill), terms.window.us().saturating_mul(1000));
         let micro = micro.min(terms.limit.saturating_mul(MICRO));
         Self::at(terms, Level { micro, at: now }, now)
-    }
-
-    /// How long the work before a call that arrives now takes at the bucket's rate.
-    pub(super) fn backlog(&self) -> Span {
-        if self.current.micro == 0 {
-            return Span::ZERO;
-        }
-        self.base.at.after(self.time_for(self.current.micro)).since(self.base.at.min(self.now))
     }
 
     /// The time, rounded up, in which `micro` millionths come back.

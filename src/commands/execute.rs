@@ -139,7 +139,7 @@ pub fn all<'call>(
     for limit in &request.limits {
         items.push(Item::load(limit, &mut keys, now, intent)?);
     }
-    let allowed = !items.iter().any(|item| item.verdict.refuses());
+    let allowed = !items.iter().any(Item::refuses);
     let mut changes = false;
     for item in &mut items {
         if intent != Intent::Peek {
@@ -155,10 +155,10 @@ pub fn all<'call>(
     }
 
     let (mut longest, mut never) = (0, false);
-    for Item { verdict, answer, .. } in &items {
-        if if allowed { verdict.allowed > 0 } else { verdict.refuses() } {
-            longest = answer.retry_after_ms.max(longest);
-            never |= answer.retry_after_ms < 0;
+    for item in &items {
+        if if allowed { item.verdict.allowed > 0 } else { item.refuses() } {
+            longest = item.answer.retry_after_ms.max(longest);
+            never |= item.answer.retry_after_ms < 0;
         }
     }
     reply(&Outcome { allowed, retry_after_ms: if never { -1 } else { longest }, items: &items });
@@ -195,6 +195,11 @@ impl<'call, 'limit> Item<'call, 'limit> {
             }
         };
         Ok(Self { limit, held, verdict, changes: false, answer: Answer::default() })
+    }
+
+    /// Whether this limit stops the whole call; one that is forced never does.
+    fn refuses(&self) -> bool {
+        self.verdict.refuses() && self.limit.mode != decision::Mode::Force
     }
 
     /// Charges what was found right, if the whole call is `allowed`.
@@ -258,9 +263,14 @@ impl Field {
 /// The sliding log that `key` holds.
 fn load_log<'call>(limit: &Limit<'_>, key: Key<'call>, now: Time) -> Result<StoredSlidingLog<'call>, Error> {
     match key.kind() {
-        Kind::Empty | Kind::SortedSet => Ok(SlidingLog::open(StoredLog { key }, &limit.terms, now)?),
-        _ => Err(Error::WrongType),
+        Kind::Empty | Kind::SortedSet => {}
+        _ => return Err(Error::WrongType),
     }
+    let log = SlidingLog::open(StoredLog { key }, &limit.terms, now)?;
+    if limit.cost < 0 {
+        log.check_refund(limit.cost.saturating_neg())?;
+    }
+    Ok(log)
 }
 
 /// As [`Field::apply`]; a log is written at once.
@@ -318,7 +328,8 @@ fn write_fields<'field>(
     // Setting first, so that a hash which keeps a field does not go, and its expiry with it.
     key.set_fields(&set);
     key.delete_fields(&deleted);
-    if !(set.is_empty() && deleted.is_empty()) {
+    // What only lost fields keeps its expiry: the other fields may need longer than this call knows of.
+    if !set.is_empty() {
         expire(key, unused_after_ms, now);
     }
 }

@@ -37,7 +37,7 @@ fn read<'w>(words: &'w [Word<'w>]) -> Result<(Word<'w>, Limit<'w>), Error> {
     let missing = Error::WrongArity;
     let max_burst = number("max_burst", 0, MAX_UNITS.saturating_sub(1))?.ok_or(missing.clone())?;
     let count = number("count", 1, MAX_UNITS)?.ok_or(missing.clone())?;
-    let seconds = number("period", 1, MAX_PERIOD_SECONDS)?.ok_or(missing)?;
+    let seconds = number("period_seconds", 1, MAX_PERIOD_SECONDS)?.ok_or(missing)?;
     let quantity = number("quantity", -MAX_UNITS, MAX_UNITS)?.unwrap_or(1);
     let limit = Limit {
         grammar: &TOKEN_BUCKET,
@@ -75,8 +75,7 @@ pub fn adopt(key: &Key<'_>, terms: &Terms, now: Time) -> Option<FieldLimiter> {
         return None;
     }
     let ahead_ns = arrival.saturating_sub(now.us().saturating_mul(1000)).max(0);
-    let ahead = Span::from_us(ahead_ns.saturating_add(999) / 1000);
-    Some(FieldLimiter::TokenBucket(TokenBucket::draining_for(terms, ahead, now)))
+    Some(FieldLimiter::TokenBucket(TokenBucket::draining_for(terms, ahead_ns, now)))
 }
 
 /// The years 2001 to 2096, in nanoseconds.

@@ -158,7 +158,7 @@ pub static COMMANDS: &[Row] = &[
             &KEY,
             &Argument::new("max_burst", ArgumentKind::Integer),
             &Argument::new("count", ArgumentKind::Integer),
-            &Argument::new("period", ArgumentKind::Integer),
+            &Argument::new("period_seconds", ArgumentKind::Integer),
             &Argument { optional: true, ..Argument::new("quantity", ArgumentKind::Integer) },
         ]),
         acl_categories: "write fast",

@@ -100,7 +100,7 @@ impl Argument {
 /// The server while it loads the module.
 pub struct Load {
     ctx: *mut raw::RedisModuleCtx,
-    /// Whether the server took [`OWN_CATEGORY`].
+    /// Whether the server lets modules add ACL categories, and so has [`OWN_CATEGORY`].
     own_category: bool,
 }
 
@@ -114,8 +114,10 @@ impl Load {
         // SAFETY: the context is live, and so are the arguments.
         unsafe {
             api!(RedisModule_SetModuleOptions)(context.ctx, options.bits());
-            let own_category = raw::RedisModule_AddACLCategory
-                .is_some_and(|add| add(context.ctx, OWN_CATEGORY.as_ptr()) == raw::REDISMODULE_OK as c_int);
+            // That it is there already is no failure: a category outlives the module that brought it.
+            let own_category =
+                raw::RedisModule_AddACLCategory.map(|add| add(context.ctx, OWN_CATEGORY.as_ptr()));
+            let own_category = own_category.is_some();
             Self { ctx: context.ctx, own_category }
         }
     }
@@ -236,8 +238,10 @@ const OWN_CATEGORY: &CStr = c"ratelimit";
 ///
 /// `command` is a live registration of the module that `load` loads.
 unsafe fn set_acl_categories(load: &Load, command: *mut raw::RedisModuleCommand, categories: &str) {
-    let own = if load.own_category { OWN_CATEGORY.to_str().unwrap_or_default() } else { "" };
-    let Ok(all) = CString::new(format!("{categories} {own}")) else {
+    let own = if load.own_category { OWN_CATEGORY.to_str().ok() } else { None };
+    // One blank between two: the server takes no other.
+    let all = [Some(categories), own].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let (Ok(all), Ok(categories)) = (CString::new(all), CString::new(categories)) else {
         return;
     };
     // SAFETY: a function that the server has, called with live arguments.
@@ -245,7 +249,8 @@ unsafe fn set_acl_categories(load: &Load, command: *mut raw::RedisModuleCommand,
         let Some(set) = raw::RedisModule_SetCommandACLCategories else {
             return;
         };
-        if set(command, all.as_ptr()) != raw::REDISMODULE_OK as c_int {
+        let taken = |all: &CStr| set(command, all.as_ptr()) == raw::REDISMODULE_OK as c_int;
+        if !taken(&all) && !taken(&categories) {
             load.log(c"warning", "the server did not take the ACL categories");
         }
     }

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Algorithm, Call, Limiter, TooMuch};
+use super::model::{Algorithm, Call, Limiter, Mode, TooMuch};
 
 /// What tells limiters of one key apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,9 @@ impl Keyspace {
             let mut limiter = stored.clone();
             let pulled = limiter.pull(&spec.call, now);
             let was_unused = limiter.used(&spec.call, now) == 0;
-            let answer = limiter.judge(&spec.call, now)?;
+            let mut answer = limiter.judge(&spec.call, now)?;
+            // A forced limit stops nobody, not even when all it is asked is whether it is in debt.
+            answer.refuses &= spec.call.mode != Mode::Force;
             judged.push((spec, limiter, answer, pulled, was_unused));
         }
         let allowed = !judged.iter().any(|(_, _, answer, ..)| answer.refuses);

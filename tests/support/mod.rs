@@ -31,14 +31,25 @@ compile_error!(
 
 mod clock;
 mod cluster;
+mod effects;
+mod frozen;
+mod line;
+mod load;
+mod module;
 mod server;
 mod state;
+mod stream;
 mod traffic;
 
 pub use clock::Clock;
 pub use cluster::Cluster;
+pub use effects::Observed;
+pub use frozen::{START, frozen};
+pub use line::{Several, several, words};
+pub use load::{Caller, Load};
 pub use server::{Builder, Kind, Server};
 pub use state::{State, purge};
+pub use stream::{Effect, Stream, effects, parse_commands};
 pub use traffic::{Reply, Traffic, comparable};
 
 use std::path::PathBuf;

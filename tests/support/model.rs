@@ -200,19 +200,10 @@ impl Limiter {
         let refuses = allowed == 0 && charge == 0;
         let mut reply = self.reply(call, now, allowed);
         if allowed > 0 && call.cost >= 0 && call.algorithm == Algorithm::LeakyBucket {
-            reply[3] = ceil_ms(self.delay(call, now));
+            // Its turn comes when all before it is done.
+            reply[3] = ceil_ms(self.wait(call, now, 0));
         }
         Ok(Answer { reply, refuses, charge })
-    }
-
-    /// The work before a call that arrives now, at the rate at which it leaves.
-    fn delay(&self, call: &Call, now: i128) -> i128 {
-        let elapsed = (now - self.at).max(0);
-        let level = (self.level - elapsed * call.refill * MICRO / call.window).max(0);
-        if level == 0 {
-            return 0;
-        }
-        (self.at - now).max(0) + ceil_div(level * call.window, call.refill * MICRO)
     }
 
     /// The seven integers as the state stands.

@@ -37,6 +37,7 @@ pub struct Builder {
     clock: Option<Clock>,
     preload_clock: bool,
     primary: Option<u16>,
+    sentinel: bool,
 }
 
 impl Builder {
@@ -80,6 +81,12 @@ impl Builder {
     pub fn replica_of(mut self, primary: &Server) -> Self {
         self.primary = Some(primary.port);
         self
+    }
+
+    /// Starts a Sentinel instead, without a module, on the real time; `config` tells it what to watch.
+    pub fn sentinel(mut self) -> Self {
+        self.sentinel = true;
+        self.without_module().without_clock()
     }
 
     /// Starts the server; panics with its log where that fails.
@@ -148,6 +155,7 @@ impl Server {
             clock: None,
             preload_clock: true,
             primary: None,
+            sentinel: false,
         }
     }
 
@@ -197,7 +205,11 @@ impl Server {
         for arg in args {
             command.arg(arg.as_ref());
         }
-        command.query(connection)
+        let reply = command.query(connection);
+        if reply.as_ref().is_err_and(RedisError::is_io_error) {
+            *kept = None;
+        }
+        reply
     }
 
     /// The reply, which must be an array of integers.
@@ -267,8 +279,9 @@ impl Server {
 
     /// How far the replication stream has come (on a replica: been applied). It moves only once a replica has joined.
     pub fn replication_offset(&self) -> u64 {
-        let field = if self.options.primary.is_some() { "slave_repl_offset" } else { "master_repl_offset" };
-        self.info_field("replication", field).unwrap().parse().unwrap()
+        let info = self.text(&["INFO", "replication"]);
+        let offset = field_of(&info, "slave_repl_offset").or_else(|| field_of(&info, "master_repl_offset"));
+        offset.unwrap().parse().unwrap()
     }
 
     /// Waits until this replica has applied all that `primary` has sent.
@@ -375,6 +388,9 @@ impl Server {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = Command::new(&binary);
         command.arg(&conf).stdin(std::process::Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        if self.options.sentinel {
+            command.arg("--sentinel");
+        }
         if self.options.preload_clock {
             self.clock.preload_into(&mut command);
         }
@@ -413,7 +429,7 @@ impl Server {
         };
         let is = |field: &str, value: &str| field_of(&info, field).as_deref() == Some(value);
         is("process_id", &self.pid().to_string())
-            && is("loading", "0")
+            && !is("loading", "1")
             && (self.options.primary.is_none() || is("master_link_status", "up"))
     }
 

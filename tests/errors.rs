@@ -1,0 +1,422 @@
+//! Every error: its text, when it is answered, and that nothing is changed by it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use support::{Server, State, frozen, words};
+
+const LIMIT: &str = "a whole number from 0 to 1000000000000";
+const RATE: &str = "a whole number from 1 to 1000000000000";
+const COST: &str = "a whole number from -1000000000000 to 1000000000000";
+const DURATION: &str = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d";
+const OFFSET: &str = "a whole number with a unit ms, s, m, h or d, from 0ms to 3660d";
+const NAME: &str = "a name of 1 to 32 of A-Z a-z 0-9 _ . -";
+
+/// A server whose keys hold limiters, so that an error has something to spoil: `hash`, `log`.
+fn in_use() -> Server {
+    let server = frozen();
+    for call in [
+        "RL.TOKENBUCKET hash 10 1 1h COST 5",
+        "RL.LEAKYBUCKET hash 10 1 1h COST 5",
+        "RL.FIXED hash 10 1h COST 5",
+        "RL.FIXED hash 10 1h ALIGN COST 5",
+        "RL.SLIDINGCOUNTER hash 10 1h COST 5",
+        "RL.SLIDINGLOG log 10 1h COST 5",
+    ] {
+        assert_eq!(server.ask(call)[0], 1, "{call}");
+    }
+    server.pass_ms(1000);
+    server
+}
+
+/// Asserts that `call` is answered `error` and leaves everything as it was.
+#[track_caller]
+fn refuses<A: AsRef<[u8]>>(server: &Server, call: &[A], error: &str) {
+    let before = State::of(server);
+    assert_eq!(server.error(call), error);
+    assert_eq!(State::of(server), before, "{error} changes nothing");
+}
+
+/// The words of `line`, in which `{}` is `word`, whatever that holds.
+fn with<'a>(line: &'a str, word: &'a str) -> Vec<&'a str> {
+    words(line).into_iter().map(|part| if part == "{}" { word } else { part }).collect()
+}
+
+const NOT_WHOLE: [&str; 17] = [
+    "", " ", "x", "+1", "1.5", "1.0", ".5", "1e3", "0x10", "1_000", "1,000", " 1", "1 ", "--1", "-", "1s",
+    "\u{661}",
+];
+
+/// Beyond the range of an i64, and what wraps around to a small number.
+const TOO_LONG: [&str; 5] = [
+    "0000000000000000001",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551617",
+    "1000000000000000000000000000000000000000",
+];
+
+#[test]
+fn a_number_is_whole_and_within_its_range() {
+    let server = in_use();
+    let below_0 = ["-1", "-0000000000001"];
+    let below_1 = ["0", "-0", "-1"];
+    let below_cost = ["-1000000000001", "-9223372036854775808", "-9223372036854775809"];
+    let above = ["1000000000001", "999999999999999999"];
+    for (line, name, accepts, below) in [
+        ("RL.TOKENBUCKET hash {} 1 1h", "capacity", LIMIT, &below_0[..]),
+        ("RL.TOKENBUCKET hash 10 {} 1h", "refill", RATE, &below_1),
+        ("RL.TOKENBUCKET hash 10 1 1h COST {}", "COST", COST, &below_cost),
+        ("RL.LEAKYBUCKET hash {} 1 1h", "capacity", LIMIT, &below_0),
+        ("RL.LEAKYBUCKET hash 10 {} 1h", "leak", RATE, &below_1),
+        ("RL.LEAKYBUCKET hash 10 1 1h COST {}", "COST", COST, &below_cost),
+        ("RL.FIXED hash {} 1h", "limit", LIMIT, &below_0),
+        ("RL.FIXED hash 10 1h COST {}", "COST", COST, &below_cost),
+        ("RL.SLIDINGCOUNTER hash {} 1h", "limit", LIMIT, &below_0),
+        ("RL.SLIDINGCOUNTER hash 10 1h COST {}", "COST", COST, &below_cost),
+        ("RL.SLIDINGLOG log {} 1h", "limit", LIMIT, &below_0),
+        ("RL.SLIDINGLOG log 10 1h COST {}", "COST", COST, &below_cost),
+        ("RL.ALL hash FIXED 10 1h FIXED {} 1m", "limit", LIMIT, &below_0),
+        ("RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h COST {}", "COST", COST, &below_cost),
+        ("RL.PEEK hash FIXED 10 1h TOKENBUCKET 1 {} 1m", "refill", RATE, &below_1),
+    ] {
+        let error = format!("ERR {name} must be {accepts}");
+        for word in NOT_WHOLE.iter().chain(&TOO_LONG).chain(below).chain(&above) {
+            refuses(&server, &with(line, word), &error);
+        }
+    }
+}
+
+#[test]
+fn a_duration_has_a_unit_and_is_within_its_range() {
+    let server = in_use();
+    let wrong = [
+        "", "x", "s", "ms", "1", "60", "0", "1S", "1M", "1MS", "1sec", "1min", "1w", "1y", "1us", "1ns",
+        "1 s", " 1s", "1s ", "1s1", "1m30s", "1.5s", "+1s", "-1s", "1e3s", "0x1s", "inf", "nan",
+    ];
+    let above = [
+        "3661d",
+        "87841h",
+        "5270401m",
+        "316224001s",
+        "316224000001ms",
+        "999999999999999999ms",
+        "999999999999999999d",
+        "9223372036854775808ms",
+        "18446744073709551617ms",
+        "106751991167301d",
+        "1000000000000000000000s",
+    ];
+    for (line, name, accepts, below) in [
+        ("RL.TOKENBUCKET hash 10 1 {}", "period", DURATION, &["0ms", "0s", "0d"][..]),
+        ("RL.LEAKYBUCKET hash 10 1 {}", "period", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.FIXED hash 10 {}", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.FIXED hash 10 {} ALIGN", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET {}", "OFFSET", OFFSET, &["-1ms"]),
+        ("RL.SLIDINGCOUNTER hash 10 {}", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.SLIDINGLOG log 10 {}", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.ALL hash FIXED 10 1h FIXED 10 {}", "window", DURATION, &["0ms"]),
+        ("RL.PEEK hash FIXED 10 1h FIXED 10 {}", "window", DURATION, &["0ms"]),
+    ] {
+        let error = format!("ERR {name} must be {accepts}");
+        for word in wrong.iter().chain(below).chain(&above) {
+            refuses(&server, &with(line, word), &error);
+        }
+    }
+}
+
+#[test]
+fn a_name_is_short_and_plain() {
+    let server = in_use();
+    let error = format!("ERR AS must be {NAME}");
+    let too_long = "x".repeat(33);
+    for line in [
+        "RL.TOKENBUCKET hash 10 1 1h AS {}",
+        "RL.LEAKYBUCKET hash 10 1 1h AS {}",
+        "RL.FIXED hash 10 1h AS {}",
+        "RL.SLIDINGCOUNTER hash 10 1h AS {}",
+        "RL.ALL hash FIXED 10 1h AS {}",
+    ] {
+        for name in ["", " ", "a b", "a:b", "a@b", "a/b", "{a}", "a\0b", "\u{e4}", "a\n", "*", &too_long] {
+            refuses(&server, &with(line, name), &error);
+        }
+    }
+}
+
+#[test]
+fn an_option_needs_its_value() {
+    let server = in_use();
+    for (line, name, accepts) in [
+        ("RL.FIXED hash 10 1h COST", "COST", COST),
+        ("RL.FIXED hash 10 1h AS", "AS", NAME),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET", "OFFSET", OFFSET),
+        ("RL.FIXED hash 10 1h COST AS a", "COST", COST),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET COST 1", "OFFSET", OFFSET),
+        ("RL.SLIDINGLOG log 10 1h COST", "COST", COST),
+        // The words of a SPEC are counted by the command, not by the server.
+        ("RL.ALL hash TOKENBUCKET 10 1", "period", DURATION),
+        ("RL.ALL hash FIXED 10 1h FIXED", "limit", LIMIT),
+        ("RL.ALL hash FIXED 10 1h FIXED 10", "window", DURATION),
+        ("RL.PEEK hash FIXED 10 1h COST", "COST", COST),
+    ] {
+        refuses(&server, &words(line), &format!("ERR {name} must be {accepts}"));
+    }
+}
+
+#[test]
+fn a_word_that_cannot_stand_there_is_a_syntax_error() {
+    let server = in_use();
+    for (line, near) in [
+        // Unknown words.
+        ("RL.FIXED hash 10 1h nonsense", "nonsense"),
+        ("RL.FIXED hash 10 1h ''", ""),
+        ("RL.FIXED hash 10 1h 5", "5"),
+        ("RL.FIXED hash 10 1h COST 1 nonsense AS a", "nonsense"),
+        ("RL.FIXED hash 10 1h ALIGN 4d", "4d"),
+        ("RL.FIXED hash 10 1h COST 1 2", "2"),
+        // Options of others.
+        ("RL.TOKENBUCKET hash 10 1 1h ALIGN", "ALIGN"),
+        ("RL.LEAKYBUCKET hash 10 1 1h ALIGN", "ALIGN"),
+        ("RL.SLIDINGCOUNTER hash 10 1h ALIGN", "ALIGN"),
+        ("RL.SLIDINGCOUNTER hash 10 1h OFFSET 1s", "OFFSET"),
+        ("RL.SLIDINGLOG log 10 1h ALIGN", "ALIGN"),
+        ("RL.SLIDINGLOG log 10 1h AS a", "AS"),
+        ("RL.FIXED hash 10 1h KEY other", "KEY"),
+        ("RL.FIXED hash 10 1h FIXED 10 1m", "FIXED"),
+        // Each option at most once, and one mode.
+        ("RL.FIXED hash 10 1h COST 1 COST 1", "COST"),
+        ("RL.FIXED hash 10 1h COST 1 cost 2", "cost"),
+        ("RL.FIXED hash 10 1h AS a AS a", "AS"),
+        ("RL.FIXED hash 10 1h FORCE COST 1 FORCE", "FORCE"),
+        ("RL.FIXED hash 10 1h PARTIAL PARTIAL", "PARTIAL"),
+        ("RL.FIXED hash 10 1h FORCE PARTIAL", "PARTIAL"),
+        ("RL.FIXED hash 10 1h PARTIAL force", "force"),
+        ("RL.FIXED hash 10 1h ALIGN ALIGN", "ALIGN"),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET 1s ALIGN", "ALIGN"),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET 1s OFFSET 1s", "OFFSET"),
+        // SPECs and KEY clauses.
+        ("RL.ALL hash nonsense 10 1h", "nonsense"),
+        ("RL.ALL hash RL.FIXED 10 1h", "RL.FIXED"),
+        ("RL.ALL hash 10 1h FIXED", "10"),
+        ("RL.ALL hash KEY log SLIDINGLOG 10 1h", "KEY"),
+        ("RL.ALL hash FIXED 10 1h KEY", "KEY"),
+        ("RL.ALL hash FIXED 10 1h key", "key"),
+        ("RL.ALL hash FIXED 10 1h KEY log", "log"),
+        ("RL.ALL hash FIXED 10 1h KEY log KEY other FIXED 1 1h", "KEY"),
+        ("RL.ALL hash FIXED 10 1h COST 1 COST 1", "COST"),
+        ("RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h AS a", "AS"),
+        ("RL.ALL hash TOKENBUCKET 10 1 1h ALIGN", "ALIGN"),
+        ("RL.PEEK hash nonsense 10 1h", "nonsense"),
+        ("RL.PEEK hash FIXED 10 1h KEY log", "log"),
+    ] {
+        let call: Vec<&str> =
+            words(line).into_iter().map(|word| if word == "''" { "" } else { word }).collect();
+        refuses(&server, &call, &format!("ERR syntax error near '{near}'"));
+    }
+}
+
+#[test]
+fn an_error_repeats_any_bytes_safely() {
+    let server = in_use();
+    let long = [b'x'; 200];
+    let binary = [0xff; 70];
+    for (word, shown) in [
+        (&b"a\0b"[..], r"a\x00b".to_owned()),
+        (b"\xff\xfe", r"\xff\xfe".to_owned()),
+        (b"\r\n+OK\r\n", r"\r\n+OK\r\n".to_owned()),
+        (b"\t\x1b[31m\x7f", r"\t\x1b[31m\x7f".to_owned()),
+        (b"it's \"so\" \\", r#"it\'s \"so\" \\"#.to_owned()),
+        ("\u{fc}".as_bytes(), r"\xc3\xbc".to_owned()),
+        (b"%s%n%d%%", "%s%n%d%%".to_owned()),
+        // Of a long word, as much as tells what it was.
+        (&long, "x".repeat(64)),
+        (&binary, r"\xff".repeat(64)),
+    ] {
+        let error = format!("ERR syntax error near '{shown}'");
+        refuses(&server, &[&b"RL.FIXED"[..], b"hash", b"10", b"1h", word], &error);
+        refuses(&server, &[&b"RL.ALL"[..], b"hash", word, b"10", b"1h"], &error);
+        let mut resp3 = server.connection_resp3();
+        let mut command = redis::cmd("RL.FIXED");
+        command.arg("hash").arg(10).arg("1h").arg(word);
+        let answer = command.query::<redis::Value>(&mut resp3).unwrap_err();
+        assert_eq!(answer.detail(), error.strip_prefix("ERR "));
+        assert_eq!(redis::cmd("PING").query::<String>(&mut resp3).unwrap(), "PONG");
+    }
+}
+
+#[test]
+fn a_call_with_too_few_words_is_the_servers_own_error() {
+    let server = in_use();
+    for (command, arguments) in [
+        ("RL.TOKENBUCKET", "hash 10 1"),
+        ("RL.LEAKYBUCKET", "hash 10 1"),
+        ("RL.FIXED", "hash 10"),
+        ("RL.SLIDINGCOUNTER", "hash 10"),
+        ("RL.SLIDINGLOG", "log 10"),
+        ("RL.ALL", "hash FIXED 10"),
+        ("RL.PEEK", "hash FIXED 10"),
+        ("CL.THROTTLE", "hash 10 1"),
+    ] {
+        let arguments = words(arguments);
+        for count in 0..=arguments.len() {
+            let call: Vec<&str> =
+                std::iter::once(command).chain(arguments[..count].iter().copied()).collect();
+            let before = State::of(&server);
+            let error = server.error(&call).to_lowercase();
+            let expected = format!("err wrong number of arguments for '{command}' command").to_lowercase();
+            assert_eq!((error, State::of(&server)), (expected, before), "{call:?}");
+        }
+    }
+    // This one takes no more than five, which is for the command itself to say.
+    let error = server.ask_error("CL.THROTTLE hash 10 1 1 1 1").to_lowercase();
+    assert_eq!(error, "err wrong number of arguments for 'cl.throttle' command");
+}
+
+#[test]
+fn an_offset_needs_align() {
+    let server = in_use();
+    for line in [
+        "RL.FIXED hash 10 1h OFFSET 10s",
+        "RL.FIXED hash 10 1h COST 1 OFFSET 0s AS a",
+        "RL.ALL hash FIXED 10 1h OFFSET 1s FIXED 10 1m ALIGN",
+        "RL.PEEK hash FIXED 10 1h OFFSET 1s",
+    ] {
+        refuses(&server, &words(line), "ERR OFFSET must come with ALIGN");
+    }
+}
+
+#[test]
+fn some_modes_are_not_possible_in_calls_of_several_limits() {
+    let server = in_use();
+    for (line, mode, command) in [
+        ("RL.ALL hash FIXED 10 1h FIXED 10 1m PARTIAL", "PARTIAL", "RL.ALL"),
+        ("RL.ALL hash FIXED 10 1h COST 0 PARTIAL", "PARTIAL", "RL.ALL"),
+        ("RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h PARTIAL", "PARTIAL", "RL.ALL"),
+        ("RL.PEEK hash FIXED 10 1h PARTIAL", "PARTIAL", "RL.PEEK"),
+        ("RL.PEEK hash FIXED 10 1h FORCE", "FORCE", "RL.PEEK"),
+        ("RL.PEEK hash FIXED 10 1h FIXED 10 1m COST -1 FORCE", "FORCE", "RL.PEEK"),
+    ] {
+        refuses(&server, &words(line), &format!("ERR {mode} is not possible in {command}"));
+    }
+}
+
+#[test]
+fn limits_of_one_call_do_not_share_state() {
+    let server = in_use();
+    let twice = |word: &str| format!("ERR the same {word} is given twice: give one of them a name with AS");
+    let not_alone = "ERR a SLIDINGLOG must have a key of its own".to_owned();
+    for (specs, error) in [
+        ("hash FIXED 10 1h FIXED 20 1h", twice("FIXED")),
+        ("hash FIXED 10 1h FIXED 20 60m COST 2", twice("FIXED")),
+        ("hash FIXED 10 1h AS a FIXED 20 1m FIXED 20 1h AS a", twice("FIXED")),
+        ("hash FIXED 10 1h ALIGN FIXED 10 1h ALIGN OFFSET 1m", twice("FIXED")),
+        ("hash TOKENBUCKET 10 1 1h TOKENBUCKET 10 2 1h", twice("TOKENBUCKET")),
+        ("hash LEAKYBUCKET 10 1 1h LEAKYBUCKET 10 2 1h", twice("LEAKYBUCKET")),
+        ("hash SLIDINGCOUNTER 10 1h SLIDINGCOUNTER 9 1h", twice("SLIDINGCOUNTER")),
+        ("hash FIXED 10 1h KEY other FIXED 10 1h KEY hash FIXED 10 1h", twice("FIXED")),
+        ("log SLIDINGLOG 10 1h SLIDINGLOG 10 1m", not_alone.clone()),
+        ("log SLIDINGLOG 10 1h FIXED 10 1m", not_alone.clone()),
+        ("hash FIXED 10 1m SLIDINGLOG 10 1h", not_alone.clone()),
+        ("log SLIDINGLOG 10 1h KEY hash FIXED 10 1m KEY log SLIDINGLOG 1 1s", not_alone.clone()),
+        // Before any key is read: that this one holds a string is not looked at.
+        ("text FIXED 10 1h FIXED 20 1h", twice("FIXED")),
+    ] {
+        server.ask_value("SET text x");
+        for command in ["RL.ALL", "RL.PEEK"] {
+            refuses(&server, &words(&format!("{command} {specs}")), &error);
+        }
+    }
+    // What differs in algorithm, window, name or alignment is another limit.
+    server.ask_several("RL.ALL n FIXED 9 1h FIXED 9 1m FIXED 9 1h AS a FIXED 9 1h ALIGN SLIDINGCOUNTER 9 1h");
+    server.ask_several("RL.ALL n TOKENBUCKET 9 1 1h LEAKYBUCKET 9 1 1h KEY m TOKENBUCKET 9 1 1h");
+}
+
+#[test]
+fn one_call_takes_sixty_four_limits() {
+    let server = in_use();
+    let line = |command: &str, count: usize| {
+        let specs: String = (1..=count).map(|ms| format!(" FIXED 10 {ms}s")).collect();
+        format!("{command} hash{specs}")
+    };
+    for command in ["RL.ALL", "RL.PEEK"] {
+        assert_eq!(server.ask_several(&line(command, 64)).limits.len(), 64);
+        for count in [65, 1000] {
+            refuses(&server, &words(&line(command, count)), "ERR at most 64 limits are possible in one call");
+        }
+    }
+}
+
+#[test]
+fn a_debt_has_an_end() {
+    let server = frozen();
+    for command in [
+        "RL.TOKENBUCKET k 1 1 1h",
+        "RL.LEAKYBUCKET k 1 1 1h",
+        "RL.FIXED k 1 1h",
+        "RL.FIXED k 1 1h ALIGN",
+        "RL.SLIDINGCOUNTER k 1 1h",
+        "RL.SLIDINGLOG k 1 1h",
+    ] {
+        server.ask_value("DEL k");
+        let force = |cost: i64| format!("{command} COST {cost} FORCE");
+        for trillions in 1..=3 {
+            assert_eq!(server.ask(&force(1_000_000_000_000))[6], trillions * 1_000_000_000_000, "{command}");
+        }
+        assert_eq!(server.ask(&force(999_999_999_999))[6], 3_999_999_999_999, "{command}");
+        let error = "ERR COST must not take the used units above 4000000000000";
+        refuses(&server, &words(&force(2)), error);
+        assert_eq!(server.ask(&force(1))[6], 4_000_000_000_000, "{command}");
+        refuses(&server, &words(&force(1)), error);
+        // In RL.ALL it leaves every key as it was.
+        let (_, limit) = command.split_once(" k ").unwrap();
+        let word = command.strip_prefix("RL.").unwrap().split(' ').next().unwrap();
+        refuses(&server, &words(&format!("RL.ALL j FIXED 1 1h KEY k {word} {limit} FORCE")), error);
+        assert_eq!(server.ask(&format!("{command} COST -1000000000000"))[6], 3_000_000_000_000, "{command}");
+    }
+}
+
+#[test]
+fn cl_throttle_has_redis_cells_ranges() {
+    let server = in_use();
+    let too_long = TOO_LONG.iter();
+    for (line, name, accepts, outside) in [
+        (
+            "CL.THROTTLE hash {} 1 60",
+            "max_burst",
+            "a whole number from 0 to 999999999999",
+            ["-1", "1000000000000"],
+        ),
+        ("CL.THROTTLE hash 10 {} 60", "count", RATE, ["0", "1000000000001"]),
+        (
+            "CL.THROTTLE hash 10 1 {}",
+            "period_seconds",
+            "a whole number from 1 to 316224000",
+            ["0", "316224001"],
+        ),
+        ("CL.THROTTLE hash 10 1 60 {}", "quantity", COST, ["-1000000000001", "1000000000001"]),
+    ] {
+        for word in NOT_WHOLE.iter().chain(too_long.clone()).chain(&outside) {
+            refuses(&server, &with(line, word), &format!("ERR {name} must be {accepts}"));
+        }
+    }
+}
+
+#[test]
+fn the_first_wrong_word_is_the_one_named() {
+    let server = in_use();
+    for (line, error) in [
+        ("RL.TOKENBUCKET hash x y z", format!("ERR capacity must be {LIMIT}")),
+        ("RL.TOKENBUCKET hash 1 y z", format!("ERR refill must be {RATE}")),
+        ("RL.TOKENBUCKET hash 1 1 z nonsense", format!("ERR period must be {DURATION}")),
+        ("RL.ALL hash FIXED 10 1h COST x FIXED y z", format!("ERR COST must be {COST}")),
+    ] {
+        refuses(&server, &words(line), &error);
+    }
+}

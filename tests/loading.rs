@@ -1,0 +1,288 @@
+//! Loading and unloading: settings from redis.conf and from the words after `loadmodule`, and what the server's
+//! log says of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use redis::Value;
+use redis_limiter::commands::table::COMMANDS;
+use support::{START, Server, State, frozen};
+
+const LEFT_OUT: &str = "CL.THROTTLE is left out: rl.cl-throttle is no";
+
+fn log(server: &Server) -> String {
+    fs::read_to_string(server.dir().join("server.log")).unwrap()
+}
+
+/// Whether the server has CL.THROTTLE.
+fn has_throttle(server: &Server) -> bool {
+    server.ask_value("COMMAND INFO CL.THROTTLE") != Value::Array(vec![Value::Nil])
+}
+
+#[track_caller]
+fn assert_setting(server: &Server, on: bool) {
+    let setting = if on { "yes" } else { "no" };
+    assert_eq!(server.ask_texts("CONFIG GET rl.cl-throttle"), ["rl.cl-throttle", setting]);
+    assert_eq!(has_throttle(server), on);
+    assert_eq!(log(server).contains(LEFT_OUT), !on);
+    // The other commands do not depend on it.
+    assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
+}
+
+#[test]
+fn cl_throttle_is_there_unless_told_otherwise() {
+    assert_setting(&Server::start(), true);
+}
+
+#[test]
+fn redis_conf_sets_cl_throttle() {
+    for (name, value, on) in
+        [("rl.cl-throttle", "no", false), ("rl.cl-throttle", "yes", true), ("RL.CL-Throttle", "NO", false)]
+    {
+        assert_setting(&Server::builder().config(name, value).start(), on);
+    }
+}
+
+#[test]
+fn the_words_after_loadmodule_set_cl_throttle() {
+    for (words, on) in [
+        (&["cl-throttle", "no"][..], false),
+        (&["rl.cl-throttle", "no"], false),
+        (&["RL.CL-THROTTLE", "No"], false),
+        (&["cl-throttle", "yes"], true),
+        (&["cl-throttle", "no", "rl.cl-throttle", "yes"], true),
+    ] {
+        assert_setting(&Server::builder().module_args(words).start(), on);
+    }
+}
+
+#[test]
+fn the_words_after_loadmodule_count_for_more_than_redis_conf() {
+    for (conf, word, on) in [("yes", "no", false), ("no", "yes", true)] {
+        let server =
+            Server::builder().config("rl.cl-throttle", conf).module_args(&["cl-throttle", word]).start();
+        assert_setting(&server, on);
+    }
+}
+
+#[test]
+fn a_wrong_word_after_loadmodule_is_named_and_stops_the_server() {
+    let yes_or_no = "redis-limiter does not load: rl.cl-throttle must be yes or no";
+    for (words, reason) in [
+        (&["cl-throttle", "maybe"][..], yes_or_no),
+        (&["cl-throttle", ""], yes_or_no),
+        (&["cl-throttle", "1"], yes_or_no),
+        (&["cl-throttle"], yes_or_no),
+        (&["cl-throttle", "no", "rl.cl-throttle"], yes_or_no),
+        (
+            &["no-such", "1"],
+            "redis-limiter does not load: no such setting: 'no-such'; there is rl.cl-throttle",
+        ),
+        (&["rl.no-such", "1"], "no such setting: 'rl.no-such'"),
+        (&["cl-throttle", "no", "x"], "no such setting: 'x'"),
+        (&["rl.rl.cl-throttle", "no"], "no such setting: 'rl.rl.cl-throttle'"),
+        (&["", "no"], "no such setting: ''"),
+        (&["%s%n%d", "no"], "no such setting: '%s%n%d'"),
+    ] {
+        let log = Server::builder().module_args(words).try_start().err();
+        let log = log.unwrap_or_else(|| panic!("{words:?} did not stop the server"));
+        assert!(log.contains(reason), "{words:?}:\n{log}");
+        assert!(!log.contains("BUG REPORT"), "{words:?}:\n{log}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_in_redis_conf_stops_the_server() {
+    // What the log says of it is the server's own; some servers do not name a setting that they do not know.
+    for (name, value, said) in [
+        ("rl.cl-throttle", "maybe", "cl-throttle"),
+        ("rl.cl-throttle", "1", "cl-throttle"),
+        ("rl.no-such", "1", ""),
+    ] {
+        let log = Server::builder().config(name, value).try_start().err();
+        let log = log.unwrap_or_else(|| panic!("{name} {value} did not stop the server"));
+        assert!(log.contains(said), "{name} {value}:\n{log}");
+        assert!(!log.contains("BUG REPORT"), "{name} {value}:\n{log}");
+    }
+}
+
+#[test]
+fn cl_throttle_cannot_change_at_run_time() {
+    let server = Server::start();
+    for value in ["no", "yes", "maybe"] {
+        let error = server.ask_error(&format!("CONFIG SET rl.cl-throttle {value}"));
+        assert!(error.contains("immutable"), "{error}");
+    }
+    assert_setting(&server, true);
+}
+
+/// The name, the path and the arguments in MODULE LIST.
+fn listed(server: &Server) -> (String, i64, String, Vec<String>) {
+    let Value::Array(modules) = server.ask_value("MODULE LIST") else {
+        panic!("MODULE LIST answers an array")
+    };
+    let module = modules.into_iter().find_map(|module| {
+        let Value::Array(fields) = module else { return None };
+        let field = |name: &str| {
+            let is = |value: &Value| {
+                *value == Value::BulkString(name.into()) || *value == Value::SimpleString(name.into())
+            };
+            fields.chunks(2).find(|pair| is(&pair[0])).map(|pair| pair[1].clone())
+        };
+        let text = |name: &str| redis::from_redis_value::<String>(field(name)?).ok();
+        (text("name")? == "rl").then(|| {
+            let version = redis::from_redis_value(field("ver").unwrap()).unwrap();
+            let arguments = redis::from_redis_value(field("args").unwrap()).unwrap();
+            (text("name").unwrap(), version, text("path").unwrap(), arguments)
+        })
+    });
+    module.unwrap()
+}
+
+#[test]
+fn module_list_shows_name_version_and_arguments() {
+    let server = Server::builder().module_args(&["cl-throttle", "no"]).start();
+    let (name, version, path, arguments) = listed(&server);
+    assert_eq!((name.as_str(), version), ("rl", 100));
+    assert!(path.ends_with("libredis_limiter.so"), "{path}");
+    assert_eq!(arguments, ["cl-throttle", "no"]);
+}
+
+#[test]
+fn state_outlives_the_module() {
+    let server = frozen();
+    let calls = [
+        "RL.TOKENBUCKET hash 10 1 1h COST 4",
+        "RL.LEAKYBUCKET hash 10 1 1h COST 4",
+        "RL.FIXED hash 10 1h COST 4",
+        "RL.FIXED hash 10 1h ALIGN COST 4",
+        "RL.SLIDINGCOUNTER hash 10 1h COST 4",
+        "RL.SLIDINGLOG log 10 1h COST 4",
+    ];
+    let before = calls.map(|call| server.ask(call));
+    let state = State::of(&server);
+    let (_, _, path, _) = listed(&server);
+    for _ in 0..3 {
+        server.ask_value("MODULE UNLOAD rl");
+        assert!(server.ask_error("RL.FIXED hash 10 1h").starts_with("ERR unknown command"));
+        // Without the module, too, it is plain to read.
+        assert_eq!(server.text(&["HGET", "hash", "fw:3600000"]), format!("4@{}", START + 3_600_000_000));
+        assert_eq!(State::of(&server), state);
+        assert_eq!(server.call(&["MODULE", "LOAD", &path]).unwrap(), Value::Okay);
+        assert_eq!(State::of(&server), state);
+        let after = calls.map(|call| server.ask(&call.replace("COST 4", "COST 0")));
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!((before[1], before[2], before[6]), (after[1], after[2], after[6]));
+        }
+    }
+}
+
+#[test]
+fn a_module_that_is_loaded_again_is_set_anew() {
+    let server = Server::start();
+    let (_, _, path, _) = listed(&server);
+    for (word, on) in [("no", false), ("yes", true), ("no", false)] {
+        server.ask_value("MODULE UNLOAD rl");
+        server.call(&["MODULE", "LOAD", &path, "cl-throttle", word]).unwrap();
+        assert_eq!(has_throttle(&server), on);
+    }
+    // Without a word the default is in force again, whatever was before.
+    server.ask_value("MODULE UNLOAD rl");
+    server.call(&["MODULE", "LOAD", &path]).unwrap();
+    assert!(has_throttle(&server));
+    server.ask_value("MODULE UNLOAD rl");
+    server.call(&["MODULE", "LOADEX", &path, "CONFIG", "rl.cl-throttle", "no"]).unwrap();
+    assert!(!has_throttle(&server));
+    // A module that does not load leaves nothing behind.
+    server.ask_value("MODULE UNLOAD rl");
+    assert!(server.call(&["MODULE", "LOAD", &path, "cl-throttle", "maybe"]).is_err());
+    assert!(server.ask_error("RL.FIXED k 9 1h").starts_with("ERR unknown command"));
+    server.call(&["MODULE", "LOAD", &path]).unwrap();
+    assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
+}
+
+#[test]
+fn a_module_that_is_loaded_again_has_the_same_commands() {
+    let server = Server::start();
+    let (_, _, path, _) = listed(&server);
+    let told = || {
+        COMMANDS.iter().map(|row| server.ask_value(&format!("COMMAND INFO {}", row.name))).collect::<Vec<_>>()
+    };
+    let before = told();
+    server.ask_value("MODULE UNLOAD rl");
+    server.call(&["MODULE", "LOAD", &path]).unwrap();
+    // Flags, keys, and the ACL categories, on which users' rights depend.
+    assert_eq!(told(), before);
+}
+
+/// A module that brings a CL.THROTTLE, as redis-cell does. It answers `other`.
+const OTHER_THROTTLE: &str = r#"
+typedef int (*get_api)(const char *, void *);
+static int (*reply)(void *, const char *);
+static int throttle(void *ctx, void **argv, int argc) { (void)argv, (void)argc; return reply(ctx, "other"); }
+int RedisModule_OnLoad(void *ctx, void **argv, int argc) {
+    get_api get = (get_api)((void **)ctx)[0];
+    void (*set_attributes)(void *, const char *, int, int);
+    int (*create)(void *, const char *, int (*)(void *, void **, int), const char *, int, int, int);
+    (void)argv, (void)argc;
+    get("RedisModule_SetModuleAttribs", &set_attributes);
+    get("RedisModule_CreateCommand", &create);
+    get("RedisModule_ReplyWithSimpleString", &reply);
+    set_attributes(ctx, "other", 1, 1);
+    return create(ctx, "CL.THROTTLE", throttle, "write", 1, 1, 1);
+}
+"#;
+
+/// Compiles [`OTHER_THROTTLE`] to a file, which the test removes.
+fn other_throttle(name: &str) -> String {
+    let library = format!("{}/{name}-{}.so", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let mut compiler = Command::new("cc")
+        .args(["-x", "c", "-shared", "-fPIC", "-w", "-o", &library, "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    compiler.stdin.take().unwrap().write_all(OTHER_THROTTLE.as_bytes()).unwrap();
+    assert!(compiler.wait().unwrap().success());
+    library
+}
+
+#[test]
+fn cl_throttle_is_left_to_a_module_that_was_first() {
+    let other = other_throttle("first");
+    let server = Server::builder().config("loadmodule", &other).start();
+    assert_eq!(server.text(&["CL.THROTTLE", "k", "9", "1", "1"]), "other");
+    assert!(log(&server).contains("CL.THROTTLE is left out: the server has one already"));
+    assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
+    fs::remove_file(other).unwrap();
+}
+
+#[test]
+fn a_module_that_brings_cl_throttle_after_ours_needs_the_setting() {
+    let other = other_throttle("second");
+    let ours = Server::start();
+    assert!(ours.call(&["MODULE", "LOAD", &other]).is_err());
+    assert_eq!(ours.ask("CL.THROTTLE k 9 1 60"), [0, 10, 9, -1, 60]);
+    let left_out = Server::builder().module_args(&["cl-throttle", "no"]).start();
+    left_out.call(&["MODULE", "LOAD", &other]).unwrap();
+    assert_eq!(left_out.text(&["CL.THROTTLE", "k", "9", "1", "60"]), "other");
+    fs::remove_file(other).unwrap();
+}
+
+#[test]
+fn the_module_is_loaded_once() {
+    let server = Server::start();
+    let (_, _, path, _) = listed(&server);
+    assert!(server.call(&["MODULE", "LOAD", &path]).is_err());
+    assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
+}

@@ -1,0 +1,309 @@
+//! A cluster under load: slots that move, primaries that go. A limit is one limit wherever its key is.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::cluster::ClusterConnection;
+use redis::{RedisError, RedisResult, Value};
+use support::{Cluster, Load, Server, State, comparable, eventually, words};
+
+const NOON: i64 = 1_763_900_000_000_000;
+const WAIT: Duration = Duration::from_secs(60);
+const CLIENTS: usize = 4;
+const NODE_TIMEOUT_MS: &str = "2000";
+
+/// Calls of every command, on keys of the hash tag `tag`.
+fn calls(tag: usize) -> [String; 8] {
+    [
+        "RL.TOKENBUCKET {T} 10 5 1m",
+        "RL.LEAKYBUCKET {T} 10 5 1m COST 2",
+        "RL.FIXED {T} 3 1h",
+        "RL.SLIDINGCOUNTER {T} 7 1m COST 3 PARTIAL",
+        "RL.SLIDINGLOG {T}log 7 1m COST 2",
+        "CL.THROTTLE {T} 4 10 60",
+        "RL.ALL {T} FIXED 9 1m AS all KEY {T}log SLIDINGLOG 9 1m KEY {T}new TOKENBUCKET 3 1 1d",
+        "RL.PEEK {T} FIXED 9 1m AS all KEY {T}log SLIDINGLOG 9 1m KEY {T}new TOKENBUCKET 3 1 1d",
+    ]
+    .map(|call| call.replace("{T}", &format!("{{{tag}}}")))
+}
+
+fn send(connection: &mut ClusterConnection, line: &str) -> RedisResult<Value> {
+    let words = words(line);
+    redis::cmd(words[0]).arg(&words[1..]).query(connection)
+}
+
+#[test]
+fn a_cluster_client_finds_the_node_of_every_command() {
+    let cluster = Cluster::start(3, 0);
+    let single = Server::builder().clock(&cluster.clock).start();
+    cluster.clock.freeze(NOON);
+    let mut client = cluster.client().get_connection().unwrap();
+    for round in 0..3 {
+        for tag in 0..40 {
+            for call in calls(tag) {
+                let reply = comparable(send(&mut client, &call));
+                assert_eq!(reply, Ok(single.ask_value(&call)), "{call}, round {round}");
+            }
+        }
+        cluster.clock.advance(Duration::from_secs(7));
+    }
+    for node in &cluster.nodes {
+        assert_ne!(node.ask_int("DBSIZE"), 0, "every node took part");
+    }
+}
+
+#[test]
+fn keys_of_several_slots_are_refused_whole() {
+    let cluster = Cluster::start(3, 0);
+    // Slots of one node, and of two.
+    let node = cluster.node_of("a");
+    let mut others = (0..).map(|n: usize| n.to_string());
+    let near = others.find(|key| cluster.node_of(key).port() == node.port()).unwrap();
+    let far = others.find(|key| cluster.node_of(key).port() != node.port()).unwrap();
+    for other in [near, far] {
+        for command in ["RL.ALL", "RL.PEEK"] {
+            let call = format!("{command} a FIXED 9 1m KEY {{a}}b FIXED 9 1m KEY {other} FIXED 9 1m");
+            assert!(node.ask_error(&call).starts_with("CROSSSLOT "), "{call}");
+        }
+    }
+    for node in &cluster.nodes {
+        assert_eq!(node.ask_int("DBSIZE"), 0);
+    }
+}
+
+#[test]
+fn a_node_that_does_not_hold_the_slot_says_who_does() {
+    let cluster = Cluster::start(2, 1);
+    cluster.clock.freeze(NOON);
+    let holder = cluster.node_of("{7}");
+    let replica = cluster.replicas_of(holder)[0];
+    let stranger = cluster.nodes[..2].iter().find(|node| node.port() != holder.port()).unwrap();
+    let moved = format!("MOVED {} 127.0.0.1:{}", cluster.slot_of("{7}"), holder.port());
+    for call in calls(7) {
+        assert_eq!(stranger.ask_error(&call), moved, "{call}");
+        assert_eq!(replica.ask_error(&call), moved, "{call}");
+        holder.ask_value(&call);
+    }
+    replica.catch_up(holder);
+    // A replica answers RL.PEEK to a client that said READONLY.
+    replica.ask_value("READONLY");
+    let [charges @ .., peek] = calls(7);
+    assert_eq!(replica.ask_value(&peek), holder.ask_value(&peek));
+    for call in charges {
+        assert_eq!(replica.ask_error(&call), moved, "{call}");
+    }
+}
+
+// Slots that move.
+
+/// Moves a slot with its keys by the commands that resharding tools send, and lets traffic through between any two.
+fn move_slot(cluster: &Cluster, slot: usize, from: &Server, to: &Server, mut breathe: impl FnMut()) {
+    let [from_id, to_id] = [from, to].map(|node| node.text(&["CLUSTER", "MYID"]));
+    to.ask_value(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
+    breathe();
+    from.ask_value(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
+    loop {
+        breathe();
+        // One key at a time: in between, a call of two keys finds them on two nodes.
+        let keys = from.ask_texts(&format!("CLUSTER GETKEYSINSLOT {slot} 1"));
+        let Some(key) = keys.first() else { break };
+        from.ask_value(&format!("MIGRATE 127.0.0.1 {} {key} 0 10000", to.port()));
+    }
+    breathe();
+    let settle = format!("CLUSTER SETSLOT {slot} NODE {to_id}");
+    to.ask_value(&settle);
+    breathe();
+    from.ask_value(&settle);
+    for node in &cluster.nodes {
+        // Replicas are told by their primaries, and refuse.
+        let _ = node.call(&words(&settle));
+    }
+}
+
+/// Limits of [`LIMIT`] units that no test outlives, of each algorithm, on keys of one slot: what charges them, and what
+/// asks for them.
+const LIMITS: [[&str; 2]; 6] = [
+    ["RL.TOKENBUCKET {t}hash 400 1 3660d", "RL.PEEK {t}hash TOKENBUCKET 400 1 3660d"],
+    ["RL.LEAKYBUCKET {t}hash 400 1 3660d", "RL.PEEK {t}hash LEAKYBUCKET 400 1 3660d"],
+    ["RL.FIXED {t}fixed 400 3660d", "RL.PEEK {t}fixed FIXED 400 3660d"],
+    ["RL.SLIDINGCOUNTER {t}counter 400 3660d", "RL.PEEK {t}counter SLIDINGCOUNTER 400 3660d"],
+    ["RL.SLIDINGLOG {t}log 400 3660d", "RL.PEEK {t}log SLIDINGLOG 400 3660d"],
+    [
+        "RL.ALL {t}one FIXED 400 3660d AS all KEY {t}two SLIDINGLOG 400 3660d",
+        "RL.PEEK {t}one FIXED 400 3660d AS all KEY {t}two SLIDINGLOG 400 3660d",
+    ],
+];
+const LIMIT: usize = 400;
+
+/// A limit on a key that appears while the slot moves.
+const NEW: &str = "RL.FIXED {t}new{N} 20 3660d";
+const NEW_LIMIT: usize = 20;
+
+/// Clients that go through [`LIMITS`] again and again; each allowed call is an answer, all others are none.
+fn charge_in_turn(cluster: &Cluster, generation: &Arc<AtomicUsize>) -> Load<Option<String>> {
+    let client = cluster.client_with(|builder| builder.retries(4).min_retry_wait(1).max_retry_wait(20));
+    let generation = generation.clone();
+    Load::start(
+        CLIENTS,
+        move || (client.get_connection().unwrap(), 0_usize),
+        move |(connection, turn)| {
+            *turn += 1;
+            let call = match LIMITS.get(*turn % (LIMITS.len() + 1)) {
+                Some([charge, _]) => charge.to_string(),
+                None => NEW.replace("{N}", &generation.load(Ordering::Relaxed).to_string()),
+            };
+            match send(connection, &call) {
+                Ok(Value::Array(items)) => Some((items[0] == Value::Int(1)).then_some(call)),
+                Ok(other) => panic!("{other:?}"),
+                // Halfway between two nodes, a call of two keys is told to come again.
+                Err(error) if is_passing(&error) => None,
+                Err(error) => panic!("{call}: {error}"),
+            }
+        },
+    )
+}
+
+fn is_passing(error: &RedisError) -> bool {
+    matches!(error.code(), Some("TRYAGAIN" | "MOVED" | "ASK" | "CLUSTERDOWN"))
+}
+
+#[test]
+fn a_limit_is_given_out_exactly_while_its_slot_moves() {
+    let cluster = Cluster::start(3, 1);
+    let generation = Arc::new(AtomicUsize::new(0));
+    let load = charge_in_turn(&cluster, &generation);
+    let slot = cluster.slot_of("{t}");
+    let home = cluster.node_of("{t}");
+    let away = cluster.nodes[..3].iter().find(|node| node.port() != home.port()).unwrap();
+    let mut client = cluster.client().get_connection().unwrap();
+    let mut moves = 0;
+    // There and back, until nothing is left of any limit.
+    loop {
+        for (from, to) in [(home, away), (away, home)] {
+            generation.fetch_add(1, Ordering::Relaxed);
+            move_slot(&cluster, slot, from, to, || load.wait_for(2 * CLIENTS));
+            moves += 1;
+        }
+        let mut spent = |peek: &str| match send(&mut client, peek).unwrap() {
+            Value::Array(items) => items[0] == Value::Int(0),
+            other => panic!("{other:?}"),
+        };
+        if LIMITS.iter().all(|[_, peek]| spent(peek)) {
+            break;
+        }
+    }
+    let mut allowed = BTreeMap::new();
+    for call in load.finish().into_iter().flatten() {
+        *allowed.entry(call).or_insert(0) += 1;
+    }
+    for [call, _] in LIMITS {
+        assert_eq!(allowed[call], LIMIT, "{call}, after {moves} moves");
+    }
+    let new: Vec<usize> =
+        allowed.iter().filter(|(call, _)| call.contains("{t}new")).map(|(_, &count)| count).collect();
+    assert!(new.iter().all(|&count| count <= NEW_LIMIT), "{new:?}");
+    assert!(new.contains(&NEW_LIMIT), "{new:?}");
+    for primary in &cluster.nodes[..3] {
+        for replica in cluster.replicas_of(primary) {
+            replica.catch_up(primary);
+            replica.ask_value("READONLY");
+            assert_eq!(State::of(replica), State::of(primary));
+        }
+    }
+}
+
+// Primaries that go.
+
+/// `RL.FIXED` answers how many units are used, so the answers number the units: one that is given out twice is one too
+/// many. Answers none where a call was refused or not heard of.
+fn charge_numbered(cluster: &Cluster) -> Load<i64> {
+    let client = cluster.client_with(|builder| {
+        builder
+            .retries(2)
+            .min_retry_wait(10)
+            .max_retry_wait(50)
+            .connection_timeout(Duration::from_secs(1))
+            .response_timeout(Duration::from_secs(2))
+    });
+    Load::start(
+        CLIENTS,
+        || None,
+        move |connection: &mut Option<ClusterConnection>| {
+            if connection.is_none() {
+                *connection = client.get_connection().ok();
+            }
+            let reply = send(connection.as_mut()?, "RL.FIXED k 1000000 1d");
+            let Ok(reply) = reply else {
+                *connection = None;
+                return None;
+            };
+            let reply: Vec<i64> = redis::from_redis_value(reply).unwrap();
+            (reply[0] == 1).then_some(reply[6])
+        },
+    )
+}
+
+/// The numbers given out twice.
+#[track_caller]
+fn twice(numbers: Vec<i64>) -> Vec<i64> {
+    let mut once = BTreeSet::new();
+    let twice: Vec<i64> = numbers.into_iter().filter(|number| !once.insert(*number)).collect();
+    let distinct: BTreeSet<&i64> = twice.iter().collect();
+    assert_eq!(distinct.len(), twice.len(), "none is given out three times");
+    twice
+}
+
+#[test]
+fn a_killed_primary_costs_no_more_than_the_charges_of_its_last_moment() {
+    let mut cluster = Cluster::start(3, 1);
+    cluster.set_node_timeout(NODE_TIMEOUT_MS);
+    let port = cluster.node_of("k").port();
+    let successor = cluster.replicas_of(cluster.node_of("k"))[0].port();
+    let load = charge_numbered(&cluster);
+    load.wait_for(300);
+    let at = cluster.nodes.iter().position(|node| node.port() == port).unwrap();
+    cluster.nodes[at].kill9();
+    load.wait_for(300);
+
+    // The old primary comes back as a replica of the new one.
+    cluster.nodes[at].start_again();
+    let old = &cluster.nodes[at];
+    let new = cluster.nodes.iter().find(|node| node.port() == successor).unwrap();
+    eventually(WAIT, || old.info_field("replication", "master_port") == Some(successor.to_string()));
+    load.wait_for(300);
+    // The replica has what the primary had sent; at most one call of each client was answered and not sent yet.
+    let twice = twice(load.finish());
+    assert!(twice.len() <= CLIENTS, "{twice:?}");
+    old.catch_up(new);
+    old.ask_value("READONLY");
+    assert_eq!(State::of(old), State::of(new));
+}
+
+#[test]
+fn a_planned_failover_in_the_cluster_gives_out_each_unit_once() {
+    let cluster = Cluster::start(3, 1);
+    cluster.set_node_timeout(NODE_TIMEOUT_MS);
+    let load = charge_numbered(&cluster);
+    load.wait_for(200);
+    let primary = cluster.node_of("k");
+    let replica = cluster.replicas_of(primary)[0];
+    replica.ask_value("CLUSTER FAILOVER");
+    eventually(WAIT, || {
+        replica.info_field("replication", "role").as_deref() == Some("master")
+            && primary.info_field("replication", "master_link_status").as_deref() == Some("up")
+    });
+    load.wait_for(200);
+    assert_eq!(twice(load.finish()), []);
+}

@@ -8,12 +8,14 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 BUILT = $(or $(CARGO_TARGET_DIR),target)/release/libredis_limiter.$(if $(filter Darwin,$(shell uname -s)),dylib,so)
+MEASURE = PYTHONDONTWRITEBYTECODE=1 python3 benches/measure
 MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 
-.PHONY: help build run test lint bench install clean print-module
+.PHONY: help build run test test-ha lint bench bench-instructions bench-memory bench-worst performance-docs install clean \
+        print-module
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
 
 build: ## build the module, target/release/libredis_limiter.so
 	@scripts/setup build
@@ -27,15 +29,39 @@ test: ## run all tests, on every server at hand
 	@$(MAKE) --no-print-directory build
 	@scripts/test
 
+test-ha: ## run the tests of failover, Sentinel and clusters, on every server at hand
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	@scripts/test ha
+
 lint: ## check formatting, clippy, rustdoc
 	@scripts/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --document-private-items
 
-bench: ## measure
-	@scripts/setup run
-	$(CARGO) bench
+bench-instructions: ## count each command's instructions, fail above benches/measure/limits.txt (ONLY="fixed log", ANNOTATE=1)
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory build
+	@$(MEASURE)/instructions.py $(ONLY) $(if $(ANNOTATE),--annotate) $(if $(SAVE),--save docs/performance/instructions.json)
+
+bench: ## throughput and latency beside native commands, Lua and redis-cell (QUICK=1, SERVER="valkey 8", REDIS_CELL=)
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory build
+	@$(MEASURE)/throughput.py $(if $(QUICK),--quick) $(if $(SERVER),--server "$(SERVER)") $(if $(SAVE),--save docs/performance/throughput.json)
+
+bench-memory: ## bytes of each kind of limiter, on every server at hand (QUICK=1)
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory build
+	@$(MEASURE)/memory.py $(if $(QUICK),--quick) $(if $(SAVE),--save docs/performance/memory.json)
+
+bench-worst: ## the worst cases, and what a PING beside them waits (QUICK=1, SERVER=)
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory build
+	@$(MEASURE)/worst_cases.py $(if $(QUICK),--quick) $(if $(SERVER),--server "$(SERVER)") $(if $(SAVE),--save docs/performance/worst_cases.json)
+
+performance-docs: ## write docs/performance.md's tables and figures from what SAVE=1 kept
+	@$(MEASURE)/report.py
 
 install: build ## install to PREFIX/lib/redis/modules (PREFIX=/usr/local, DESTDIR honoured)
 	install -d "$(MODULES)"

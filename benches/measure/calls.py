@@ -96,10 +96,10 @@ NATIVE = [
 
 FIELDS = [
     # command, words that allow, Lua beside it, words that deny, how to fill it up
-    ("RL.FIXED", "K 1000000 1h", "fixed_window", "K 10 1d"),
-    ("RL.TOKENBUCKET", "K 1000000 10 1s", "token_bucket", "K 10 1 1d"),
-    ("RL.LEAKYBUCKET", "K 1000000 10 1s", "leaky_bucket", "K 10 1 1d"),
-    ("RL.SLIDINGCOUNTER", "K 1000000 1h", "sliding_window_counter", "K 10 1000d"),
+    ("RL.FIXED", "K 1000 1m", "fixed_window", "K 10 1d"),
+    ("RL.TOKENBUCKET", "K 1000 1000 1m", "token_bucket", "K 10 1 1d"),
+    ("RL.LEAKYBUCKET", "K 1000 1000 1m", "leaky_bucket", "K 10 1 1d"),
+    ("RL.SLIDINGCOUNTER", "K 1000 1h", "sliding_window_counter", "K 10 1000d"),
 ]
 
 

@@ -35,7 +35,7 @@ SETUPS = {
 def limits():
     """name -> the most instructions that it may take."""
     rows = (line.split(maxsplit=1) for line in LIMITS.read_text().splitlines() if line and not line.startswith("#"))
-    return {name: int(most) for most, name in rows}
+    return {name.split(" [")[0]: int(most) for most, name in rows}
 
 
 def wrapper(folder):

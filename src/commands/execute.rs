@@ -85,7 +85,7 @@ pub fn one<'call>(
             let changes = field.apply(verdict.charge, &ask);
             let answer = field.limiter.answer(&ask, &verdict);
             if changes {
-                write_fields(&mut key, std::iter::once(&field), answer.reset_after_ms, now);
+                field.write(&mut key, answer.reset_after_ms, now);
             }
             Ok(answer)
         }
@@ -247,6 +247,18 @@ impl Field {
             .resume(&limit.terms, stored.as_ref().map(OwnedString::bytes), now)
             .ok_or_else(|| Error::BadState(name.bytes().to_vec()))?;
         Ok(Self { name, limiter, origin })
+    }
+
+    /// Writes the limiter, if it is the only one of its key that changed; as [`write_fields`].
+    #[inline]
+    fn write(&self, key: &mut Key<'_>, unused_after_ms: i64, now: Time) {
+        match self.limiter.state() {
+            Some(state) if self.origin != Origin::RedisCell => {
+                key.set_fields(&[(&self.name, OwnedString::new(state.as_bytes()))]);
+                expire(key, unused_after_ms, now);
+            }
+            _ => write_fields(key, std::iter::once(self), unused_after_ms, now),
+        }
     }
 
     /// Charges `charge` units, if any. Whether the state is to be written: also when it was pulled to the

@@ -524,3 +524,26 @@ fn a_replica_takes_what_has_expired_for_unused() {
     assert_eq!(on_replica, primary.reply_to(peek));
     assert_eq!(on_replica, replica.reply_to("RL.PEEK k2 FIXED 10 1h KEY l2 SLIDINGLOG 10 1h"));
 }
+
+#[test]
+fn stale_entries_leave_the_replica_as_they_leave_the_primary_whatever_else_lies_there() {
+    let primary = frozen();
+    let replica = replica_of(&primary);
+    primary.text(&["PING"]);
+    for calls in [7, 17] {
+        for _ in 0..calls {
+            primary.clock.advance(Duration::from_millis(1));
+            assert_eq!(primary.ask("RL.SLIDINGLOG log 100 5ms")[0], 1);
+        }
+        // Put there by hand, before all entries.
+        primary.call(&["ZADD", "log", "-inf", "foreign"]).unwrap();
+    }
+    primary.clock.advance(Duration::from_millis(1));
+    for _ in 0..8 {
+        primary.ask("RL.SLIDINGLOG log 100 5ms");
+    }
+    replica.catch_up(&primary);
+    let entries = |server: &Server| server.ask_texts("ZRANGE log 0 -1 WITHSCORES");
+    assert_eq!(entries(&replica), entries(&primary));
+    assert_eq!(State::of(&replica), State::of(&primary));
+}

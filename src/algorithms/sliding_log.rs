@@ -200,11 +200,12 @@ impl<L: Log> SlidingLog<L> {
         self.newest = Some(entry);
         // The new entry may have moved the log's time on, and the oldest out of the window.
         let oldest = if within.oldest.at > self.stale_until() {
-            Some(within.oldest)
+            within.oldest
         } else {
-            self.log.first_after(self.stale_until()).ok().flatten()
+            // What cannot be read counts, rather than not.
+            self.log.first_after(self.stale_until()).map_or(within.oldest, |next| next.unwrap_or(entry))
         };
-        self.in_window = Some(InWindow { oldest: oldest.unwrap_or(entry), newest: entry });
+        self.in_window = Some(InWindow { oldest, newest: entry });
         if last.total / TRIM_EVERY != total / TRIM_EVERY {
             self.log.remove_oldest(self.stale_until(), TRIM_AT_MOST);
         }
@@ -256,6 +257,11 @@ impl<L: Log> SlidingLog<L> {
             rest = rest.saturating_sub(entry.units);
             true
         });
+        if shortened.is_none() && gone.last().is_some_and(|last| last.at == within.newest.at) {
+            // Not so many were left as the totals told: somebody has removed entries by hand.
+            self.restart(None);
+            return;
+        }
         if let Some(left) = &shortened {
             self.log.add(left);
             if left.at == within.newest.at {
@@ -263,8 +269,8 @@ impl<L: Log> SlidingLog<L> {
             }
         }
         self.log.remove(&gone);
-        // Totals now have a gap where these were. An older entry that a step of the clock brought back into the
-        // window would count across it.
+        // Totals now have a gap where these were. An older entry that a step of the clock, or a longer window,
+        // brought back would count across it; of very many some may stay, and then count too much, not too little.
         self.log.remove_oldest(self.stale_until(), WALK_AT_MOST);
         let newest = self.newest.unwrap_or(oldest);
         self.in_window = Some(InWindow { oldest, newest });

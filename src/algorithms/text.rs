@@ -66,7 +66,7 @@ impl Text {
 
 const MILLION: i64 = 1_000_000;
 
-/// Splits `text` at its only `separator`.
+/// Splits `text` at its first `separator`.
 #[must_use]
 pub fn split(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = text.iter().position(|byte| *byte == separator)?;

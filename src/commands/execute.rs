@@ -233,7 +233,9 @@ impl Field {
         let (stored, origin) = match key.kind() {
             Kind::Hash => match key.field(&name) {
                 Some(stored) => (Some(stored), Origin::Field),
-                None if key.any_field(is_field) == Some(false) => return Err(Error::OtherData),
+                None if key.any_field().is_some_and(|field| !is_field(&field)) => {
+                    return Err(Error::OtherData);
+                }
                 None => (None, Origin::Nothing),
             },
             Kind::Empty => (None, Origin::Nothing),
@@ -327,21 +329,23 @@ fn write_fields<'field>(
 ) {
     let mut set: SmallVec<[(&OwnedString, OwnedString); 4]> = SmallVec::new();
     let mut deleted: SmallVec<[&OwnedString; 4]> = SmallVec::new();
+    let mut replaces = false;
     for Field { name, limiter, origin } in fields {
         match limiter.state() {
             Some(state) => set.push((name, OwnedString::new(state.as_bytes()))),
             None if *origin == Origin::Field => deleted.push(name),
             None => {}
         }
-        if *origin == Origin::RedisCell {
-            key.unlink();
-        }
+        replaces |= *origin == Origin::RedisCell;
+    }
+    if replaces {
+        key.unlink();
     }
     // Setting first, so that a hash which keeps a field does not go, and its expiry with it.
     key.set_fields(&set);
     key.delete_fields(&deleted);
-    // What only lost fields keeps its expiry: the other fields may need longer than this call knows of.
-    if !set.is_empty() {
+    // Where only fields went, and nothing is known of the others, their expiry stays.
+    if unused_after_ms > 0 && !(set.is_empty() && deleted.is_empty()) {
         expire(key, unused_after_ms, now);
     }
 }

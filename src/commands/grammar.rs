@@ -378,7 +378,7 @@ pub fn whole(name: &'static str, word: &[u8], least: i64, most: i64) -> Result<i
     };
     value
         .filter(|value| (least..=most).contains(value))
-        .ok_or_else(|| Error::Argument(name, Accepts::Whole(least, most)))
+        .ok_or(Error::Argument(name, Accepts::Whole(least, most)))
 }
 
 /// A duration of `least_ms` or more, called `name`.
@@ -398,7 +398,7 @@ fn duration(name: &'static str, word: &[u8], least_ms: i64) -> Result<Span, Erro
         .and_then(|(count, unit_ms)| count.checked_mul(unit_ms))
         .filter(|ms| (least_ms..=MAX_DURATION_DAYS.saturating_mul(DAY_MS)).contains(ms))
         .map(Span::from_ms)
-        .ok_or_else(|| Error::Argument(name, Accepts::Duration(least_ms)))
+        .ok_or(Error::Argument(name, Accepts::Duration(least_ms)))
 }
 
 const DAY_MS: i64 = 86_400_000;

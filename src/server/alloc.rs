@@ -8,8 +8,9 @@ use redis_module::raw;
 /// The server's allocator, or the system's where no server has lent one: in tests and benches.
 pub struct ServerAlloc;
 
-/// What the server's allocator aligns to, as `malloc` does. Larger alignments are the system's business.
-const SERVER_ALIGNMENT: usize = 16;
+/// What every server's allocator aligns to: some put a block's size before it. Larger alignments, which hardly
+/// occur, are the system's business.
+const SERVER_ALIGNMENT: usize = align_of::<usize>();
 
 // SAFETY: each block is freed and resized by the allocator that gave it: which one that is follows from the
 // layout's alignment, and from whether a server has lent its own, which it does once, before anything is

@@ -1,7 +1,7 @@
 //! One call of a command: its words, its clock and its reply.
 
+use std::cell::Cell;
 use std::ffi::CString;
-use std::marker::PhantomData;
 use std::os::raw::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +34,8 @@ pub trait Handler {
 pub struct Call<'call> {
     ctx: *mut raw::RedisModuleCtx,
     words: &'call [Word<'call>],
-    lifetime: PhantomData<&'call ()>,
+    /// Whether a reply, or a part of one, was given.
+    replied: Cell<bool>,
 }
 
 /// The function to register for `H`.
@@ -47,29 +48,21 @@ pub unsafe extern "C" fn entry_point<H: Handler>(
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
+    let words = match usize::try_from(argc) {
+        // SAFETY: the server passes `argc` non-null strings, which live until this function returns; `Word` is
+        // one such pointer.
+        Ok(count) if !argv.is_null() => unsafe { std::slice::from_raw_parts(argv.cast::<Word<'_>>(), count) },
+        _ => &[],
+    };
+    let call = Call { ctx, words, replied: Cell::new(false) };
+    let only_keys = H::KEYS.filter(|_| call.asks_for_keys());
     // A panic must not cross into the server, which it would take down. There should be none.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let words = match usize::try_from(argc) {
-            // SAFETY: the server passes `argc` non-null strings, which live until this function returns;
-            // `Word` is one such pointer.
-            Ok(count) if !argv.is_null() => unsafe {
-                std::slice::from_raw_parts(argv.cast::<Word<'_>>(), count)
-            },
-            _ => &[],
-        };
-        let call = Call { ctx, words, lifetime: PhantomData };
-        match H::KEYS {
-            Some(keys) if call.asks_for_keys() => {
-                keys(words, &mut |position| call.key_at(position, H::KEYS_ARE_WRITTEN));
-            }
-            _ => H::run(&call),
-        }
+    let outcome = catch_unwind(AssertUnwindSafe(|| match only_keys {
+        Some(keys) => keys(words, &mut |position| call.key_at(position, H::KEYS_ARE_WRITTEN)),
+        None => H::run(&call),
     }));
-    if outcome.is_err() {
-        // SAFETY: `ctx` is the live context of this call and the text ends in NUL.
-        unsafe {
-            api!(RedisModule_ReplyWithError)(ctx, c"ERR internal error in redis-limiter".as_ptr());
-        }
+    if outcome.is_err() && only_keys.is_none() && !call.replied.get() {
+        call.reply_error("ERR internal error in redis-limiter");
     }
     raw::REDISMODULE_OK as c_int
 }
@@ -109,6 +102,7 @@ impl<'call> Call<'call> {
 
     /// Opens an array reply of `length` elements, which are to follow.
     pub fn reply_array(&self, length: usize) {
+        self.replied.set(true);
         // SAFETY: `ctx` is the live context of this call.
         unsafe {
             api!(RedisModule_ReplyWithArray)(self.ctx, c_long::try_from(length).unwrap_or(c_long::MAX));
@@ -117,6 +111,7 @@ impl<'call> Call<'call> {
 
     /// Replies an integer.
     pub fn reply_integer(&self, integer: i64) {
+        self.replied.set(true);
         // SAFETY: `ctx` is the live context of this call.
         unsafe {
             api!(RedisModule_ReplyWithLongLong)(self.ctx, integer);
@@ -125,6 +120,7 @@ impl<'call> Call<'call> {
 
     /// Replies an error. Its text starts with the error's code and is printable ASCII.
     pub fn reply_error(&self, message: &str) {
+        self.replied.set(true);
         // Text with a NUL byte does not occur; it would not make a C string.
         let message = CString::new(message).unwrap_or_default();
         // SAFETY: `ctx` is the live context of this call; the server copies the text.
@@ -135,6 +131,7 @@ impl<'call> Call<'call> {
 
     /// Replies the server's own error for a wrong number of arguments.
     pub fn reply_wrong_arity(&self) {
+        self.replied.set(true);
         // SAFETY: `ctx` is the live context of this call.
         unsafe {
             api!(RedisModule_WrongArity)(self.ctx);

@@ -8,7 +8,7 @@ use redis_module::raw;
 
 use super::api::api;
 use super::call::Call;
-use super::string::{OwnedString, Word};
+use super::string::{OwnedString, Word, bytes};
 
 /// What a key is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +103,11 @@ impl<'call> Key<'call> {
         if self.kind() == Kind::Empty {
             return;
         }
-        // SAFETY: the handle is open for writing, on a key that exists.
+        // SAFETY: the handle is open, on a key that exists.
         unsafe {
-            api!(RedisModule_SetAbsExpire)(self.handle, at);
+            if !is_ok(api!(RedisModule_SetAbsExpire)(self.handle, at)) {
+                return;
+            }
             api!(RedisModule_Replicate)(
                 self.ctx,
                 c"PEXPIREAT".as_ptr(),
@@ -119,9 +121,14 @@ impl<'call> Key<'call> {
 
     /// Removes the key and all it holds; a large value is freed in the background.
     pub fn unlink(&mut self) {
-        // SAFETY: the handle is open for writing; the server copies what it replicates.
+        if self.handle.is_null() {
+            return;
+        }
+        // SAFETY: the handle is open; the server copies what it replicates.
         unsafe {
-            api!(RedisModule_UnlinkKey)(self.handle);
+            if !is_ok(api!(RedisModule_UnlinkKey)(self.handle)) {
+                return;
+            }
             api!(RedisModule_Replicate)(self.ctx, c"UNLINK".as_ptr(), c"s".as_ptr(), self.name.as_ptr());
         }
         self.changed = true;
@@ -165,13 +172,9 @@ impl<'call> Key<'call> {
         OwnedString::from_server(value)
     }
 
-    /// Asks `is_ours` about one field of a hash; false if the hash has none.
+    /// The name of one field of a hash, whichever; None if there is none, or no hash.
     #[must_use]
-    pub fn any_field(&self, is_ours: fn(&[u8]) -> bool) -> Option<bool> {
-        struct Found {
-            is_ours: fn(&[u8]) -> bool,
-            answer: Option<bool>,
-        }
+    pub fn any_field(&self) -> Option<Vec<u8>> {
         unsafe extern "C" fn look(
             _: *mut raw::RedisModuleKey,
             field: *mut raw::RedisModuleString,
@@ -180,33 +183,33 @@ impl<'call> Key<'call> {
         ) {
             // SAFETY: `found` is the pointer passed below; the field is live during this callback.
             unsafe {
-                let found = &mut *found.cast::<Found>();
-                if found.answer.is_none() {
-                    let mut length = 0;
-                    let start = api!(RedisModule_StringPtrLen)(field, &mut length);
-                    let name = std::slice::from_raw_parts(start.cast::<u8>(), length);
-                    found.answer = Some((found.is_ours)(name));
+                let found = &mut *found.cast::<Option<Vec<u8>>>();
+                if found.is_none() {
+                    *found = Some(bytes(field).to_vec());
                 }
             }
         }
-        if self.handle.is_null() {
+        if self.kind() != Kind::Hash {
             return None;
         }
-        let mut found = Found { is_ours, answer: None };
-        // SAFETY: the handle is open; the cursor is destroyed; `found` outlives the scan.
+        let mut found: Option<Vec<u8>> = None;
+        // SAFETY: the handle is open on a hash; the cursor is destroyed; `found` outlives the scan.
         unsafe {
             let cursor = api!(RedisModule_ScanCursorCreate)();
-            while found.answer.is_none()
+            while found.is_none()
                 && api!(RedisModule_ScanKey)(self.handle, cursor, Some(look), (&raw mut found).cast()) != 0
             {
             }
             api!(RedisModule_ScanCursorDestroy)(cursor);
         }
-        found.answer
+        found
     }
 
     /// Sets fields of a hash, which is created if there is none.
     pub fn set_fields(&mut self, fields: &[(&OwnedString, OwnedString)]) {
+        if self.handle.is_null() {
+            return;
+        }
         for (field, value) in fields {
             // SAFETY: the handle is open for writing; the list ends in null; the server copies both strings.
             unsafe {
@@ -242,7 +245,7 @@ impl<'call> Key<'call> {
 
     /// Removes fields of a hash; it goes with its last.
     pub fn delete_fields(&mut self, fields: &[&OwnedString]) {
-        if fields.is_empty() {
+        if fields.is_empty() || self.handle.is_null() {
             return;
         }
         for field in fields {
@@ -279,13 +282,18 @@ impl<'call> Key<'call> {
     }
 
     /// Visits the members whose score is above `score`, lowest first, until `visit` answers false.
-    pub fn members_above(&self, score: f64, mut visit: impl FnMut(Member) -> bool) {
+    pub fn members_above(&self, score: f64, visit: impl FnMut(Member) -> bool) {
+        self.members_from(score, true, visit);
+    }
+
+    /// As [`members_above`](Self::members_above), with or without members of that very score.
+    fn members_from(&self, score: f64, above: bool, mut visit: impl FnMut(Member) -> bool) {
         if self.kind() != Kind::SortedSet {
             return;
         }
         // SAFETY: the handle is open on a sorted set; the iterator is stopped before any change.
         unsafe {
-            api!(RedisModule_ZsetFirstInScoreRange)(self.handle, score, f64::INFINITY, 1, 0);
+            api!(RedisModule_ZsetFirstInScoreRange)(self.handle, score, f64::INFINITY, c_int::from(above), 0);
             while let Some(member) = self.current_member() {
                 if !visit(member) {
                     break;
@@ -313,12 +321,17 @@ impl<'call> Key<'call> {
 
     /// Adds a member to a sorted set, which is created if there is none.
     pub fn add_member(&mut self, score: i64, member: &OwnedString) {
+        if self.handle.is_null() {
+            return;
+        }
         // Scores are microseconds, exact as doubles until the year 2255.
         #[allow(clippy::cast_precision_loss)]
         let exact = score as f64;
         // SAFETY: the handle is open for writing; format and arguments agree.
         unsafe {
-            api!(RedisModule_ZsetAdd)(self.handle, exact, member.as_ptr(), null_mut());
+            if !is_ok(api!(RedisModule_ZsetAdd)(self.handle, exact, member.as_ptr(), null_mut())) {
+                return;
+            }
             api!(RedisModule_Replicate)(
                 self.ctx,
                 c"ZADD".as_ptr(),
@@ -333,7 +346,7 @@ impl<'call> Key<'call> {
 
     /// Removes members from a sorted set; it goes with its last.
     pub fn remove_members(&mut self, members: &[OwnedString]) {
-        if members.is_empty() {
+        if members.is_empty() || self.kind() != Kind::SortedSet {
             return;
         }
         for member in members {
@@ -345,7 +358,8 @@ impl<'call> Key<'call> {
     /// Removes up to `at_most` members of lowest score, none of them above `score`.
     pub fn remove_lowest(&mut self, score: f64, at_most: usize) {
         let mut lowest = Vec::new();
-        self.members_above(f64::NEG_INFINITY, |member| {
+        // From rank 0 on, which is what is replicated.
+        self.members_from(f64::NEG_INFINITY, false, |member| {
             let goes = member.score <= score && lowest.len() < at_most;
             if goes {
                 lowest.push(member.text);
@@ -394,6 +408,11 @@ impl<'call> Key<'call> {
             );
         }
     }
+}
+
+/// Whether the server did what it was asked. What it did not do must not be replicated.
+fn is_ok(status: c_int) -> bool {
+    status == raw::REDISMODULE_OK as c_int
 }
 
 impl Drop for Key<'_> {

@@ -79,10 +79,12 @@ impl Drop for OwnedString {
     }
 }
 
+/// The bytes of any of the server's strings.
+///
 /// # Safety
 ///
 /// `string` is live and unchanged for `'a`.
-unsafe fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
+pub(super) unsafe fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     let mut length = 0;
     // SAFETY: the server answers a pointer to `length` bytes that live as long as the string.
     unsafe {

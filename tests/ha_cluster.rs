@@ -11,6 +11,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -151,19 +152,18 @@ const LIMIT: usize = 400;
 const NEW: &str = "RL.FIXED {t}new{N} 20 3660d";
 const NEW_LIMIT: usize = 20;
 
-/// Clients that go through [`LIMITS`] again and again; each allowed call is an answer, all others are none.
-fn charge_in_turn(cluster: &Cluster, generation: &Arc<AtomicUsize>) -> Load<Option<String>> {
+/// Clients that make one call after another, each by its turn; each allowed call is an answer, all others are none.
+fn charge_in_turn(
+    cluster: &Cluster,
+    call_of: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> Load<Option<String>> {
     let client = cluster.client_with(|builder| builder.retries(4).min_retry_wait(1).max_retry_wait(20));
-    let generation = generation.clone();
     Load::start(
         CLIENTS,
         move || (client.get_connection().unwrap(), 0_usize),
         move |(connection, turn)| {
             *turn += 1;
-            let call = match LIMITS.get(*turn % (LIMITS.len() + 1)) {
-                Some([charge, _]) => charge.to_string(),
-                None => NEW.replace("{N}", &generation.load(Ordering::Relaxed).to_string()),
-            };
+            let call = call_of(*turn);
             match send(connection, &call) {
                 Ok(Value::Array(items)) => Some((items[0] == Value::Int(1)).then_some(call)),
                 Ok(other) => panic!("{other:?}"),
@@ -183,7 +183,13 @@ fn is_passing(error: &RedisError) -> bool {
 fn a_limit_is_given_out_exactly_while_its_slot_moves() {
     let cluster = Cluster::start(3, 1);
     let generation = Arc::new(AtomicUsize::new(0));
-    let load = charge_in_turn(&cluster, &generation);
+    let load = charge_in_turn(&cluster, {
+        let generation = generation.clone();
+        move |turn| match LIMITS.get(turn % (LIMITS.len() + 1)) {
+            Some([charge, _]) => charge.to_string(),
+            None => NEW.replace("{N}", &generation.load(Ordering::Relaxed).to_string()),
+        }
+    });
     let slot = cluster.slot_of("{t}");
     let home = cluster.node_of("{t}");
     let away = cluster.nodes[..3].iter().find(|node| node.port() != home.port()).unwrap();
@@ -221,6 +227,51 @@ fn a_limit_is_given_out_exactly_while_its_slot_moves() {
             replica.ask_value("READONLY");
             assert_eq!(State::of(replica), State::of(primary));
         }
+    }
+}
+
+/// Slots that `redis-cli --cluster reshard` moves at once: the lowest of the node that gives them.
+const RESHARDED: usize = 24;
+
+/// Moves the lowest slots of a node as an operator does.
+fn reshard(from: &Server, to: &Server) {
+    let [from_id, to_id] = [from, to].map(|node| node.text(&["CLUSTER", "MYID"]));
+    let (node, slots) = (format!("127.0.0.1:{}", from.port()), RESHARDED.to_string());
+    // It refuses while the nodes do not agree yet on where the slots of the last move are.
+    eventually(Duration::from_secs(60), || {
+        Command::new("redis-cli")
+            .args(["--cluster", "reshard", &node, "--cluster-from", &from_id, "--cluster-to", &to_id])
+            .args(["--cluster-slots", &slots, "--cluster-yes"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap() // `make test` installs it.
+            .success()
+    });
+}
+
+#[test]
+fn a_limit_is_given_out_exactly_while_redis_cli_reshards() {
+    let cluster = Cluster::start(3, 1);
+    // A key in one of the lowest slots, which the first node holds and gives away first.
+    let tag = (0..).map(|n| format!("{{r{n}}}")).find(|tag| cluster.slot_of(tag) < RESHARDED).unwrap();
+    let charges = LIMITS.map(|[charge, _]| charge.replace("{t}", &tag));
+    let load = charge_in_turn(&cluster, {
+        let charges = charges.clone();
+        move |turn| charges[turn % charges.len()].clone()
+    });
+    let (home, away) = (&cluster.nodes[0], &cluster.nodes[1]);
+    load.wait_for(CLIENTS);
+    reshard(home, away);
+    assert_eq!(cluster.node_of(&tag).port(), away.port());
+    load.wait_for(CLIENTS);
+    reshard(away, home);
+    assert_eq!(cluster.node_of(&tag).port(), home.port());
+    // Enough for every limit to be spent.
+    load.wait_for(2 * LIMIT * charges.len());
+    let allowed: Vec<String> = load.finish().into_iter().flatten().collect();
+    for charge in charges {
+        assert_eq!(allowed.iter().filter(|call| **call == charge).count(), LIMIT, "{charge}");
     }
 }
 

@@ -234,44 +234,6 @@ impl<'a, W: AsRef<[u8]>> Reader<'a, W> {
     }
 }
 
-impl Grammar {
-    /// The limit that comes next in `reader`, up to the first word that does not belong to it.
-    ///
-    /// # Errors
-    ///
-    /// The first word that is missing or wrong.
-    pub fn read<'w, W: AsRef<[u8]>>(
-        &'static self,
-        reader: &mut Reader<'w, W>,
-        key: usize,
-    ) -> Result<Limit<'w>, Error> {
-        let terms = Terms { limit: 0, refill: 1, window: Span::ZERO, offset: None };
-        let mut limit = Limit { grammar: self, key, terms, cost: 1, mode: Mode::Whole, name: &[] };
-        for required in self.required {
-            let word = reader.take();
-            let name = required.help.name;
-            match required.part {
-                Part::Limit => limit.terms.limit = whole(name, word, 0, MAX_UNITS)?,
-                Part::Refill => limit.terms.refill = whole(name, word, 1, MAX_UNITS)?,
-                Part::Window => limit.terms.window = duration(name, word, 1)?,
-            }
-        }
-        let mut seen = Seen::default();
-        'options: while !reader.is_empty() {
-            for choice in self.options {
-                if limit.read_option(choice.part, reader, &mut seen)? {
-                    continue 'options;
-                }
-            }
-            break;
-        }
-        if seen.offset && !seen.align {
-            return Err(Error::OffsetAlone);
-        }
-        Ok(limit)
-    }
-}
-
 /// The options that a limit was given already.
 #[derive(Default)]
 struct Seen {
@@ -283,6 +245,40 @@ struct Seen {
 }
 
 impl<'w> Limit<'w> {
+    /// A limit of `grammar` on the key of that index, whose words are still to be read.
+    #[must_use]
+    pub fn new(grammar: &'static Grammar, key: usize) -> Self {
+        let terms = Terms { limit: 0, refill: 1, window: Span::ZERO, offset: None };
+        Self { grammar, key, terms, cost: 1, mode: Mode::Whole, name: &[] }
+    }
+
+    /// Reads the words that come next in `reader`, up to the first that does not belong to this limit.
+    ///
+    /// # Errors
+    ///
+    /// The first word that is missing or wrong.
+    pub fn read<W: AsRef<[u8]>>(&mut self, reader: &mut Reader<'w, W>) -> Result<(), Error> {
+        for required in self.grammar.required {
+            let word = reader.take();
+            let name = required.help.name;
+            match required.part {
+                Part::Limit => self.terms.limit = whole(name, word, 0, MAX_UNITS)?,
+                Part::Refill => self.terms.refill = whole(name, word, 1, MAX_UNITS)?,
+                Part::Window => self.terms.window = duration(name, word, 1)?,
+            }
+        }
+        let mut seen = Seen::default();
+        'options: while !reader.is_empty() {
+            for choice in self.grammar.options {
+                if self.read_option(choice.part, reader, &mut seen)? {
+                    continue 'options;
+                }
+            }
+            break;
+        }
+        if seen.offset && !seen.align { Err(Error::OffsetAlone) } else { Ok(()) }
+    }
+
     /// What is asked of the limiter.
     #[must_use]
     pub fn ask(&self) -> Ask {

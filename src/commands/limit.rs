@@ -2,15 +2,15 @@
 //! and `RL.SLIDINGLOG`.
 
 use super::execute::{self, Intent};
-use super::grammar::{self, Grammar};
+use super::grammar::{self, Grammar, Limit};
 use super::request;
 use crate::server::{Call, Handler};
 
 /// Charges one limit of `grammar`.
 fn charge(call: &Call<'_>, grammar: &'static Grammar) {
-    let answer = request::one(grammar, call.arguments())
-        .and_then(|(key, limit)| execute::one(call, key, &limit, Intent::Charge));
-    match answer {
+    let mut limit = Limit::new(grammar, 0);
+    let key = request::one(call.arguments(), &mut limit);
+    match key.and_then(|key| execute::one(call, key, &limit, Intent::Charge)) {
         Ok(answer) => call.reply_integers(&answer.integers()),
         Err(error) => error.reply(call),
     }

@@ -3,23 +3,20 @@
 use smallvec::SmallVec;
 
 use super::error::{Error, MAX_LIMITS};
-use super::grammar::{Grammar, LIMITS, Limit, Reader, Storage};
+use super::grammar::{LIMITS, Limit, Reader, Storage};
 use crate::algorithms::decision::Mode;
 
-/// One limit on one key: `key`, then the words of `grammar`, and nothing else.
+/// Reads one limit on one key: the key, which it answers, then the words of `limit`, and nothing else.
 ///
 /// # Errors
 ///
 /// The first word that is missing or wrong.
 #[inline]
-pub fn one<'w, W: AsRef<[u8]> + Copy>(
-    grammar: &'static Grammar,
-    words: &'w [W],
-) -> Result<(W, Limit<'w>), Error> {
+pub fn one<'w, W: AsRef<[u8]> + Copy>(words: &'w [W], limit: &mut Limit<'w>) -> Result<W, Error> {
     let mut reader = Reader::new(words);
     let key = reader.take_key().ok_or(Error::WrongArity)?;
-    let limit = grammar.read(&mut reader, 0)?;
-    if reader.is_empty() { Ok((*key, limit)) } else { Err(Error::near(reader.peek())) }
+    limit.read(&mut reader)?;
+    if reader.is_empty() { Ok(*key) } else { Err(Error::near(reader.peek())) }
 }
 
 /// Several limits, on one key or more. A few of them need no allocation.
@@ -52,7 +49,9 @@ impl<'w, W: AsRef<[u8]> + Copy> Several<'w, W> {
                 if self.limits.len() == MAX_LIMITS {
                     return Err(Error::TooManyLimits);
                 }
-                self.limits.push(grammar.read(&mut reader, key)?);
+                let mut limit = Limit::new(grammar, key);
+                limit.read(&mut reader)?;
+                self.limits.push(limit);
                 limits_of_key = limits_of_key.saturating_add(1);
             } else if is(word, KEY) && limits_of_key > 0 {
                 key = self.key(*reader.take_key().ok_or_else(|| Error::near(word))?);

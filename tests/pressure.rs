@@ -403,16 +403,6 @@ fn flushing_in_mid_traffic_leaves_whole_limiters() {
 
 // The module itself.
 
-/// The path of the module's file, as the server knows it.
-fn module_path(server: &Server) -> String {
-    // A server may bring modules of its own.
-    let modules: Vec<Vec<Value>> = redis::from_redis_value(server.ask_value("MODULE LIST")).unwrap();
-    let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-    let fields = modules.iter().find(|fields| fields.contains(&text("rl"))).unwrap();
-    let at = fields.iter().position(|field| *field == text("path")).unwrap();
-    redis::from_redis_value(fields[at + 1].clone()).unwrap()
-}
-
 /// Two servers on one frozen clock, charged alike: what one did not go through, the other did.
 fn twins() -> (Server, Server) {
     let server = Server::start();
@@ -426,7 +416,7 @@ fn twins() -> (Server, Server) {
 #[test]
 fn unloading_and_loading_the_module_keeps_every_limit() {
     let (server, twin) = twins();
-    let path = module_path(&server);
+    let path = server.module_library();
     let before = State::of(&server);
     server.ask_value("MODULE UNLOAD rl");
     assert!(server.ask_error("RL.FIXED k 3 1h").starts_with("ERR unknown command"));
@@ -445,7 +435,7 @@ fn unloading_and_loading_the_module_keeps_every_limit() {
 fn the_module_comes_back_with_all_that_it_registers() {
     const RULES: [&str; 4] = ["+@ratelimit", "+@all -@ratelimit", "+@write", "+@all -@write"];
     let server = Server::start();
-    let path = module_path(&server);
+    let path = server.module_library();
     for (user, rule) in RULES.iter().enumerate() {
         // Where modules can add no category, there is none of that name.
         let _ = server.call(&words(&format!("ACL SETUSER {user} on nopass ~* {rule}")));
@@ -490,7 +480,7 @@ fn sorted(value: &Value) -> Value {
 #[test]
 fn loading_the_module_twice_is_refused_and_harms_nothing() {
     let (server, twin) = twins();
-    let path = module_path(&server);
+    let path = server.module_library();
     let copy = server.dir().join("copy.so");
     std::fs::copy(&path, &copy).unwrap();
     for path in [path.as_str(), copy.to_str().unwrap()] {
@@ -505,7 +495,7 @@ fn reloading_in_mid_traffic_loses_no_charge() {
     const RELOADS: usize = 5;
     let server = Server::start();
     let replica = Server::builder().clock(&server.clock).replica_of(&server).start();
-    let path = module_path(&replica);
+    let path = replica.module_library();
     let port = server.port();
     let load = Load::start(
         CLIENTS,

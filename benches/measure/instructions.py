@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import calls
-from server import ROOT, Server, load_scripts, markdown, module, server_called
+from server import ROOT, Server, load_scripts, markdown, module, redis_cell, server_called
 
 LIMITS = Path(__file__).with_name("limits.txt")
 KEPT = ROOT / "target" / "callgrind"
@@ -94,23 +94,20 @@ class Counter:
         return round(total / len(measured))
 
 
-def modules_of(kind):
-    return [os.environ["REDIS_CELL"]] if kind == "redis-cell" else [module()]
-
-
 def measure(wanted, setups, binary, annotated, jobs):
     """(setup, name) -> count, for every wanted call that can be made; on as many servers at a time as jobs."""
+    libraries = {"redis-limiter": module(), "redis-cell": redis_cell()}
     queues = []
     for setup in setups:
-        for kind in ("redis-limiter", "redis-cell"):
+        for kind, library in libraries.items():
             queue = [call for call in wanted if call.module == kind]
-            if queue and (kind != "redis-cell" or "REDIS_CELL" in os.environ):
+            if queue and library:
                 share = max(1, min(len(queue), jobs // len(setups)))
                 shared = iter(queue)  # A step of an iterator over a list is atomic: its workers share it.
-                queues += [(setup, kind, shared)] * share
+                queues += [(setup, library, shared)] * share
 
-    def work(setup, kind, queue):
-        counter = Counter(binary, modules_of(kind), setup)
+    def work(setup, library, queue):
+        counter = Counter(binary, [library], setup)
         try:
             return {(setup, call.name): counter.count(call, annotated) for call in queue}
         finally:

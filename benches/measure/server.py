@@ -20,6 +20,17 @@ def module():
     return path.resolve()
 
 
+def redis_cell():
+    """redis-cell's library, where REDIS_CELL names it."""
+    named = os.environ.get("REDIS_CELL")
+    if not named:
+        return None
+    path = Path(named).resolve()  # The server loads it from a folder of its own.
+    if not path.exists():
+        raise SystemExit(f"REDIS_CELL: there is no {path}")
+    return path
+
+
 def servers():
     """name version -> binary, for every server at hand."""
     listed = subprocess.run([ROOT / "scripts" / "test-servers", "--list"], stdout=subprocess.PIPE, text=True, check=True)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Throughput and latency through real connections, by redis-benchmark: each command beside HSET, INCR and Lua, and
-beside redis-cell where REDIS_CELL names its library.
+beside redis-cell, on a server of its own, where REDIS_CELL names its library.
 
 50 connections, pipelined (16) and not, 10,000 and 1,000,000 keys, on a server alone and on one with an append-only
 file (everysec) and a replica. Every command is measured once in each round, so that what slows the machine for a while
@@ -15,31 +15,37 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from server import Server, load_scripts, markdown, module, server_called
+from server import Server, load_scripts, markdown, module, redis_cell, server_called
 
-# name, words, what else there is for the same purpose
+# name, words, what else there is for the same purpose. At slow rates, so that keys stay and none is faster or slower for
+# making them anew: some expire as soon as they are as good as unused, others a while later.
 COMMANDS = [
     ("HSET of two fields", "HSET hset:K a 1 b 2", None),
     ("INCR", "INCR incr:K", None),
     ("RL.FIXED", "RL.FIXED fixed:K 1000000 1h", "Lua fixed_window"),
     ("RL.FIXED, denied", "RL.FIXED fixed-denied:K 0 1h", None),
-    ("RL.TOKENBUCKET", "RL.TOKENBUCKET token:K 1000000 1000 1s", "Lua token_bucket"),
+    ("RL.TOKENBUCKET", "RL.TOKENBUCKET token:K 1000000 1000 1d", "Lua token_bucket"),
     ("RL.TOKENBUCKET, denied", "RL.TOKENBUCKET token-denied:K 1 1 1d", None),
-    ("RL.LEAKYBUCKET", "RL.LEAKYBUCKET leaky:K 1000000 1000 1s", "Lua leaky_bucket"),
+    ("RL.LEAKYBUCKET", "RL.LEAKYBUCKET leaky:K 1000000 1000 1d", "Lua leaky_bucket"),
     ("RL.SLIDINGCOUNTER", "RL.SLIDINGCOUNTER counter:K 1000000 1h", "Lua sliding_window_counter"),
     ("RL.SLIDINGLOG", "RL.SLIDINGLOG log:K 1000000 1s", "Lua sliding_log"),
-    ("RL.ALL of three", "RL.ALL all:K FIXED 1000000 1m FIXED 1000000 1h TOKENBUCKET 1000000 1000 1s", None),
-    ("RL.PEEK", "RL.PEEK token:K TOKENBUCKET 1000000 1000 1s", None),
-    ("CL.THROTTLE", "CL.THROTTLE throttle:K 999999 1000 1", "redis-cell"),
-    ("redis-cell", "CL.THROTTLE throttle:K 999999 1000 1", None),
+    ("RL.ALL of three", "RL.ALL all:K FIXED 1000000 1m FIXED 1000000 1h TOKENBUCKET 1000000 1000 1d", None),
+    ("RL.PEEK", "RL.PEEK token:K TOKENBUCKET 1000000 1000 1d", None),
+    ("CL.THROTTLE", "CL.THROTTLE throttle:K 999999 1000 86400", "redis-cell"),
+    ("redis-cell", "CL.THROTTLE throttle:K 999999 1000 86400", None),
     ("Lua fixed_window", "EVALSHA fixed_window 1 lua-fixed:K 1000000 3600000 1", None),
-    ("Lua token_bucket", "EVALSHA token_bucket 1 lua-token:K 1000000 1000 1000 1", None),
-    ("Lua leaky_bucket", "EVALSHA leaky_bucket 1 lua-leaky:K 1000000 1000 1000 1", None),
+    ("Lua token_bucket", "EVALSHA token_bucket 1 lua-token:K 1000000 1000 86400000 1", None),
+    ("Lua leaky_bucket", "EVALSHA leaky_bucket 1 lua-leaky:K 1000000 1000 86400000 1", None),
     ("Lua sliding_window_counter", "EVALSHA sliding_window_counter 1 lua-counter:K 1000000 3600000 1", None),
     ("Lua sliding_log", "EVALSHA sliding_log 1 lua-log:K 1000000 1000 1", None),
 ]
+SETUPS = {
+    "alone": [],
+    "with AOF everysec and a replica": ["--appendonly", "yes", "--appendfsync", "everysec"],
+}
 PIPELINES = {"pipelined": 16, "not pipelined": 1}
 AIMS = [("RL.TOKENBUCKET", "Lua token_bucket", 4), ("RL.TOKENBUCKET", "HSET of two fields", 0.6)]
 
@@ -52,19 +58,18 @@ def benchmark(port, words, keys, depth, requests):
     return float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"])
 
 
-def commands_on(client, only):
-    """name -> words, for every command that this server has."""
-    scripts = load_scripts(client)
-    cell = "REDIS_CELL" in os.environ
+def commands_on(servers, only):
+    """name -> port and words, for every command that these servers have."""
+    clients = {kind: server.client() for kind, server in servers.items()}
+    scripts = load_scripts(clients["redis-limiter"])
     found = {}
     for name, line, _ in COMMANDS:
-        if (name == "redis-cell") != cell and "CL.THROTTLE" in line:
-            continue
-        if only and not any(word in name.lower() for word in only):
+        kind = "redis-cell" if name == "redis-cell" else "redis-limiter"
+        if kind not in servers or only and not any(word in name.lower() for word in only):
             continue
         words = [scripts.get(word, word).replace(":K", ":__rand_int__") for word in line.split()]
-        if client.call("COMMAND", "INFO", words[0])[0] is not None:
-            found[name] = words
+        if clients[kind].call("COMMAND", "INFO", words[0])[0] is not None:
+            found[name] = servers[kind].port, words
     return found
 
 
@@ -75,21 +80,35 @@ def wait_for_replica(client):
         time.sleep(0.1)
 
 
-def measure(server, setup, keys, options):
-    client = server.client()
-    client.call("FLUSHALL")
-    commands = commands_on(client, options.only)
+def start(stack, binary, setup):
+    """kind -> a server with that module: each has CL.THROTTLE, so they cannot share one."""
+    servers = {}
+    for kind, library in {"redis-limiter": module(), "redis-cell": redis_cell()}.items():
+        if not library:
+            continue
+        servers[kind] = server = stack.enter_context(Server(binary, [library], settings=SETUPS[setup]))
+        if setup != "alone":
+            # A replica runs redis-cell's calls again; of ours it is sent the effects.
+            modules = [library] if kind == "redis-cell" else []
+            settings = ["--replicaof", f"127.0.0.1 {server.port}"]
+            stack.enter_context(Server(binary, modules, settings=settings))
+            wait_for_replica(server.client())
+    return servers
+
+
+def measure(servers, setup, keys, options):
+    commands = commands_on(servers, options.only)
     samples = {}
     for pipelined, depth in PIPELINES.items():
         requests = {}
-        for name, words in commands.items():
+        for name, (port, words) in commands.items():
             # Fills the keys, and tells how many requests make a run of the length wanted.
-            rate, _, _ = benchmark(server.port, words, keys, depth, keys if depth > 1 else keys // 10)
+            rate, _, _ = benchmark(port, words, keys, depth, keys if depth > 1 else keys // 10)
             requests[name] = max(1000, int(rate * options.seconds))
         for number in range(options.rounds):
             print(f"{setup}, {keys:,} keys, {pipelined}: round {number + 1} of {options.rounds}", file=sys.stderr)
-            for name, words in commands.items():
-                run = benchmark(server.port, words, keys, depth, requests[name])
+            for name, (port, words) in commands.items():
+                run = benchmark(port, words, keys, depth, requests[name])
                 samples.setdefault((pipelined, name), []).append(run)
     return [
         dict(
@@ -158,17 +177,11 @@ def main():
         options.rounds, options.seconds, sizes = 3, 0.1, (10_000,)
 
     binary = server_called(options.server)
-    # redis-cell first: our module then leaves CL.THROTTLE to it.
-    modules = [*filter(None, [os.environ.get("REDIS_CELL")]), module()]
-    persistent = ["--appendonly", "yes", "--appendfsync", "everysec"]
     results = []
     for keys in sizes:
-        with Server(binary, modules) as server:
-            results += measure(server, "alone", keys, options)
-        with Server(binary, modules, settings=persistent) as server:
-            with Server(binary, [], settings=["--replicaof", f"127.0.0.1 {server.port}"]):
-                wait_for_replica(server.client())
-                results += measure(server, "with AOF everysec and a replica", keys, options)
+        for setup in SETUPS:
+            with ExitStack() as stack:
+                results += measure(start(stack, binary, setup), setup, keys, options)
     print(f"{options.server}, 50 connections, medians of {options.rounds}.\n")
     print(tables(results) + "\n")
     aims(results)

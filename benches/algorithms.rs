@@ -31,10 +31,7 @@ fn one(limit: i64) -> Ask {
 fn decide(limiter: &mut FieldLimiter, limit: i64) -> Answer {
     let ask = one(limit);
     let verdict = limiter.judge(&ask).unwrap();
-    if verdict.charge != 0 {
-        limiter.charge(verdict.charge);
-    }
-    limiter.answer(&ask, &verdict)
+    limiter.settle(verdict.charge, &ask, &verdict)
 }
 
 fn fields(criterion: &mut Criterion) {

@@ -93,3 +93,35 @@ fn text_of_state_comes_back_as_it_was_written() {
         check(rng.random_range(0..10_i64.pow(digits)));
     }
 }
+
+#[test]
+fn text_that_is_no_state_is_not_read() {
+    use redis_limiter::algorithms::text::{leading_number, millionths, number, stamped};
+    let at = 1_763_902_000_123_456;
+    let figures = |text: &'static str| stamped(text.as_bytes());
+    assert_eq!(figures("26.75@1763902000123456"), Some((b"26.75".as_slice(), at)));
+    assert_eq!(figures("@1763902000123456"), Some((b"".as_slice(), at)));
+    assert_eq!(figures("5,12@17"), Some((b"5,12".as_slice(), 17)));
+    assert_eq!(figures("5@10000000000000000"), Some((b"5".as_slice(), 10_000_000_000_000_000)));
+    for text in
+        ["", "5", "5@", "5@-1", "5@ 17", "5@176390200012345x", "5@x763902000123456", "5@1763902/00123456"]
+    {
+        assert_eq!(figures(text), None, "{text}");
+    }
+    for text in ["", "-1", "+1", " 1", "1 ", "0x1", "1e3", "/", ":", "12345678:", "1234567890123456789"] {
+        assert_eq!(number(text.as_bytes()), None, "{text}");
+    }
+    for text in
+        ["", ".", "1.", ".5", "1.1234567", "1.12345x", "1.x23456", "x.123456", "1..12345", "1.5.", "-1.5"]
+    {
+        assert_eq!(millionths(text.as_bytes()), None, "{text}");
+    }
+    assert_eq!(millionths(b"1.000001"), Some(1_000_001));
+    assert_eq!(millionths(b"1.500000"), Some(1_500_000));
+    assert_eq!(millionths(b"999999999999.5"), Some(999_999_999_999_500_000));
+    assert_eq!(millionths(b"99999999999999"), None, "beyond 64 bits");
+    assert_eq!(leading_number(b"60s"), Some((60, b"s".as_slice())));
+    assert_eq!(leading_number(b"s"), None);
+    assert_eq!(leading_number(b"1234567890123456789s"), None);
+    assert_eq!(leading_number(b"000000000000000001"), Some((1, b"".as_slice())));
+}

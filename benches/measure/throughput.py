@@ -35,7 +35,9 @@ COMMANDS = [
     ("RL.ALL of three", "RL.ALL all:K FIXED 1000000 1m FIXED 1000000 1h TOKENBUCKET 1000000 1000 1d", None),
     ("RL.PEEK", "RL.PEEK token:K TOKENBUCKET 1000000 1000 1d", None),
     ("CL.THROTTLE", "CL.THROTTLE throttle:K 999999 1000 86400", "redis-cell"),
+    ("CL.THROTTLE, denied", "CL.THROTTLE throttle-denied:K 0 1 86400", "redis-cell, denied"),
     ("redis-cell", "CL.THROTTLE throttle:K 999999 1000 86400", None),
+    ("redis-cell, denied", "CL.THROTTLE throttle-denied:K 0 1 86400", None),
     ("Lua fixed_window", "EVALSHA fixed_window 1 lua-fixed:K 1000000 3600000 1", None),
     ("Lua token_bucket", "EVALSHA token_bucket 1 lua-token:K 1000000 1000 86400000 1", None),
     ("Lua leaky_bucket", "EVALSHA leaky_bucket 1 lua-leaky:K 1000000 1000 86400000 1", None),
@@ -64,7 +66,7 @@ def commands_on(servers, only):
     scripts = load_scripts(clients["redis-limiter"])
     found = {}
     for name, line, _ in COMMANDS:
-        kind = "redis-cell" if name == "redis-cell" else "redis-limiter"
+        kind = "redis-cell" if name.startswith("redis-cell") else "redis-limiter"
         if kind not in servers or only and not any(word in name.lower() for word in only):
             continue
         words = [scripts.get(word, word).replace(":K", ":__rand_int__") for word in line.split()]

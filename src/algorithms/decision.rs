@@ -91,7 +91,7 @@ impl Answer {
 /// # Errors
 ///
 /// [`TooMuch`] if a forced cost would pass what can be counted.
-#[inline]
+#[inline(always)]
 pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
     let Ask { limit, cost, mode } = *ask;
     let used = limiter.used();
@@ -122,30 +122,30 @@ pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
 
 /// The answer to `ask`, read off `limiter` as the call leaves it.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn answer(limiter: &impl Limiter, ask: &Ask, verdict: &Verdict) -> Answer {
     let limit = ask.limit;
     let used = limiter.used();
     let until_at_most = |level| limiter.until_at_most(level).ceil_ms();
+    // Until `remaining` grows. For one more unit at the limit that is until the call fits, too.
+    let one_less = used.min(limit).saturating_sub(1);
+    let next_after_ms = if used == 0 || limit == 0 { 0 } else { until_at_most(one_less) };
+    let retry_after_ms = if verdict.allowed > 0 {
+        verdict.delay.ceil_ms()
+    } else if verdict.awaited > limit {
+        -1
+    } else if limit.saturating_sub(verdict.awaited) == one_less && used > 0 {
+        next_after_ms
+    } else {
+        until_at_most(limit.saturating_sub(verdict.awaited))
+    };
     Answer {
         allowed: verdict.allowed,
         limit,
         remaining: limit.saturating_sub(used).max(0),
-        retry_after_ms: if verdict.allowed > 0 {
-            verdict.delay.ceil_ms()
-        } else if verdict.awaited > limit {
-            -1
-        } else {
-            until_at_most(limit.saturating_sub(verdict.awaited))
-        },
+        retry_after_ms,
         reset_after_ms: limiter.until_unused().ceil_ms(),
-        next_after_ms: if limit == 0 {
-            -1
-        } else if used == 0 {
-            0
-        } else {
-            until_at_most(used.min(limit).saturating_sub(1))
-        },
+        next_after_ms: if limit == 0 { -1 } else { next_after_ms },
         used,
     }
 }

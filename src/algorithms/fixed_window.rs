@@ -1,7 +1,7 @@
 //! The fixed window: so many units until the window ends, then as many anew.
 
 use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time};
+use super::{FieldState, Limiter, MAX_USED, Span, Tag, Terms, Time};
 
 /// A fixed window at an instant.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,7 @@ impl Limiter for FixedWindow {
         self.count
     }
 
+    #[inline(always)]
     fn until_at_most(&self, level: i64) -> Span {
         if self.count <= level { Span::ZERO } else { self.end.since(self.now) }
     }
@@ -36,19 +37,20 @@ impl Limiter for FixedWindow {
 }
 
 impl FieldState for FixedWindow {
-    const TAGS: &[&str] = &["fw", "fa"];
+    const TAGS: &[Tag] = &[*b"fw", *b"fa"];
 
-    fn tag(terms: &Terms) -> &'static str {
-        if terms.offset.is_some() { "fa" } else { "fw" }
+    fn tag(terms: &Terms) -> Tag {
+        if terms.offset.is_some() { *b"fa" } else { *b"fw" }
     }
 
+    #[inline(always)]
     fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
         let (count, end) = match stored {
             None => (0, now),
             Some(stored) => {
-                let (count, end) = text::split(stored, b'@')?;
+                let (count, end) = text::stamped(stored)?;
                 let count = text::number(count).filter(|count| *count <= MAX_USED)?;
-                (count, Time::from_us(text::number(end)?))
+                (count, Time::from_us(end))
             }
         };
         if count == 0 || end <= now {
@@ -59,6 +61,7 @@ impl FieldState for FixedWindow {
         Some(Self { count, end, now, pulled })
     }
 
+    #[inline(always)]
     fn format(&self, text: &mut Text) {
         text.number(self.count).byte(b'@').number(self.end.us());
     }

@@ -69,13 +69,16 @@ pub trait Limiter {
     }
 }
 
+/// What the name of a field that holds a limiter's state begins with.
+pub type Tag = [u8; 2];
+
 /// An algorithm whose state is one line of text, so that it can live in a hash's field.
 trait FieldState: Limiter + Sized {
     /// The prefixes of fields that may hold the state.
-    const TAGS: &[&str];
+    const TAGS: &[Tag];
 
     /// Which of [`TAGS`](Self::TAGS) holds it under `terms`.
-    fn tag(terms: &Terms) -> &'static str;
+    fn tag(terms: &Terms) -> Tag;
 
     /// The limiter as `stored` left it, at `now`; unused without. None if `stored` does not parse.
     fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self>;
@@ -105,17 +108,19 @@ macro_rules! field_algorithms {
             /// Whether `tag` is the prefix of a field that holds state.
             #[must_use]
             pub fn any_has(tag: &[u8]) -> bool {
-                [$(<$algorithm as FieldState>::TAGS),*].iter().copied().flatten().any(|known| known.as_bytes() == tag)
+                [$(<$algorithm as FieldState>::TAGS),*].iter().copied().flatten().any(|known| known == tag)
             }
 
             /// The prefix of the field that holds the state under `terms`.
             #[must_use]
-            pub fn tag(self, terms: &Terms) -> &'static str {
+            #[inline(always)]
+            pub fn tag(self, terms: &Terms) -> Tag {
                 match self { $(Self::$algorithm => <$algorithm as FieldState>::tag(terms),)* }
             }
 
             /// The limiter as `stored` left it, at `now`; unused without. None if `stored` does not parse.
             #[must_use]
+            #[inline(always)]
             pub fn resume(self, terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<FieldLimiter> {
                 match self {
                     $(Self::$algorithm => {
@@ -128,6 +133,7 @@ macro_rules! field_algorithms {
         impl FieldLimiter {
             /// The state to store; None when nothing is used, which is no state.
             #[must_use]
+            #[inline(always)]
             pub fn state(&self) -> Option<Text> {
                 let mut text = Text::default();
                 match self {
@@ -139,6 +145,7 @@ macro_rules! field_algorithms {
 
             /// Whether the stored state lay so far in the future that it was pulled to the present.
             #[must_use]
+            #[inline(always)]
             pub fn was_pulled(&self) -> bool {
                 match self { $(Self::$algorithm(limiter) => limiter.was_pulled(),)* }
             }
@@ -148,19 +155,23 @@ macro_rules! field_algorithms {
             /// # Errors
             ///
             /// [`TooMuch`] if a forced cost would pass what can be counted.
+            #[inline(always)]
             pub fn judge(&self, ask: &Ask) -> Result<Verdict, TooMuch> {
                 match self { $(Self::$algorithm(limiter) => decision::judge(limiter, ask),)* }
             }
 
-            /// Charges `units`, or gives them back, as [`Limiter::charge`].
-            pub fn charge(&mut self, units: i64) {
-                match self { $(Self::$algorithm(limiter) => limiter.charge(units),)* }
-            }
-
-            /// As [`decision::answer`].
+            /// Charges `units`, if any, as [`Limiter::charge`], and answers as [`decision::answer`].
+            #[inline(always)]
             #[must_use]
-            pub fn answer(&self, ask: &Ask, verdict: &Verdict) -> Answer {
-                match self { $(Self::$algorithm(limiter) => decision::answer(limiter, ask, verdict),)* }
+            pub fn settle(&mut self, units: i64, ask: &Ask, verdict: &Verdict) -> Answer {
+                match self {
+                    $(Self::$algorithm(limiter) => {
+                        if units != 0 {
+                            limiter.charge(units);
+                        }
+                        decision::answer(limiter, ask, verdict)
+                    })*
+                }
             }
         }
     };
@@ -171,21 +182,40 @@ field_algorithms!(TokenBucket, LeakyBucket, FixedWindow, SlidingCounter);
 /// `factor * other / divisor` and its remainder, for numbers that are not negative; beyond `i64` it saturates.
 ///
 /// Most products fit 64 bits, where a division is one instruction instead of a hundred.
+#[inline(always)]
 fn mul_div(factor: i64, other: i64, divisor: i64) -> (i64, i64) {
-    let pair = |quotient: Option<i64>, remainder: Option<i64>| {
-        (quotient.unwrap_or(i64::MAX), remainder.unwrap_or(0))
-    };
-    if let Some(product) = factor.checked_mul(other) {
-        return pair(product.checked_div(divisor), product.checked_rem(divisor));
-    }
-    let product = u128::from(factor.unsigned_abs()).saturating_mul(u128::from(other.unsigned_abs()));
-    let divisor = u128::from(divisor.unsigned_abs());
-    let narrow = |wide: Option<u128>| wide.and_then(|wide| i64::try_from(wide).ok());
-    pair(narrow(product.checked_div(divisor)), narrow(product.checked_rem(divisor)))
+    let (quotient, remainder) = divided(factor, other, divisor);
+    (saturated(quotient), remainder.cast_signed())
 }
 
 /// `factor * other / divisor` rounded up, for numbers that are not negative; beyond `i64` it saturates.
+#[inline(always)]
 fn mul_div_ceil(factor: i64, other: i64, divisor: i64) -> i64 {
-    let (quotient, remainder) = mul_div(factor, other, divisor);
-    quotient.saturating_add(i64::from(remainder > 0))
+    let (quotient, remainder) = divided(factor, other, divisor);
+    saturated(quotient.saturating_add(u64::from(remainder > 0)))
+}
+
+#[inline(always)]
+fn divided(factor: i64, other: i64, divisor: i64) -> (u64, u64) {
+    let (factor, other, divisor) = (factor.cast_unsigned(), other.cast_unsigned(), divisor.cast_unsigned());
+    let Some(product) = factor.checked_mul(other) else {
+        return divided_wide(factor, other, divisor);
+    };
+    match (product.checked_div(divisor), product.checked_rem(divisor)) {
+        (Some(quotient), Some(remainder)) => (quotient, remainder),
+        _ => (u64::MAX, 0),
+    }
+}
+
+#[cold]
+fn divided_wide(factor: u64, other: u64, divisor: u64) -> (u64, u64) {
+    let product = u128::from(factor).saturating_mul(other.into());
+    let narrow = |wide: Option<u128>| wide.and_then(|wide| u64::try_from(wide).ok());
+    let (quotient, remainder) = (product.checked_div(divisor.into()), product.checked_rem(divisor.into()));
+    (narrow(quotient).unwrap_or(u64::MAX), narrow(remainder).unwrap_or(0))
+}
+
+#[inline(always)]
+fn saturated(value: u64) -> i64 {
+    value.min(i64::MAX.cast_unsigned()).cast_signed()
 }

@@ -2,7 +2,7 @@
 //! still covers it, as if its calls had come evenly.
 
 use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, mul_div, mul_div_ceil};
+use super::{FieldState, Limiter, MAX_USED, Span, Tag, Terms, Time, mul_div, mul_div_ceil};
 
 /// A sliding counter at an instant.
 #[derive(Clone, Copy, Debug)]
@@ -14,15 +14,21 @@ pub struct SlidingCounter {
     window: Span,
     now: Time,
     pulled: bool,
+    /// `here`, and what of `before` a window that ends now still covers, rounded up.
+    used: i64,
 }
 
 impl SlidingCounter {
-    /// How much of the window is still to come.
-    fn rest(&self) -> i64 {
-        self.window.us().saturating_sub(self.now.since(self.start).us())
+    /// This counter, with `used` worked out.
+    #[inline(always)]
+    fn at_its_time(self) -> Self {
+        let rest = self.window.us().saturating_sub(self.now.since(self.start).us());
+        let covered = mul_div_ceil(self.before, rest, self.window.us());
+        Self { used: covered.saturating_add(self.here), ..self }
     }
 
     /// How long after its window's start at most `level` of `count` units weigh in from the window before.
+    #[inline(always)]
     fn faded(&self, count: i64, level: i64) -> Span {
         let (share, _) = mul_div(self.window.us(), level, count);
         Span::from_us(self.window.us().saturating_sub(share))
@@ -31,11 +37,12 @@ impl SlidingCounter {
 
 impl Limiter for SlidingCounter {
     fn used(&self) -> i64 {
-        mul_div_ceil(self.before, self.rest(), self.window.us()).saturating_add(self.here)
+        self.used
     }
 
+    #[inline(always)]
     fn until_at_most(&self, level: i64) -> Span {
-        if self.used() <= level {
+        if self.used <= level {
             return Span::ZERO;
         }
         let then = if self.here <= level {
@@ -47,42 +54,50 @@ impl Limiter for SlidingCounter {
     }
 
     fn charge(&mut self, units: i64) {
-        self.here = self.here.saturating_add(units).clamp(0, MAX_USED);
+        let here = self.here.saturating_add(units).clamp(0, MAX_USED);
+        self.used = self.used.saturating_sub(self.here).saturating_add(here);
+        self.here = here;
     }
 }
 
 impl FieldState for SlidingCounter {
-    const TAGS: &[&str] = &["sc"];
+    const TAGS: &[Tag] = &[*b"sc"];
 
-    fn tag(_: &Terms) -> &'static str {
-        "sc"
+    fn tag(_: &Terms) -> Tag {
+        *b"sc"
     }
 
+    #[inline(always)]
     fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
         let window = terms.window;
         let into = now.us().checked_rem_euclid(window.us()).unwrap_or(0);
         let present = now.before(Span::from_us(into));
-        let unused = Self { here: 0, before: 0, start: present, window, now, pulled: false };
+        let unused = Self { here: 0, before: 0, start: present, window, now, pulled: false, used: 0 };
         let Some(stored) = stored else {
             return Some(unused);
         };
-        let (counts, start) = text::split(stored, b'@')?;
-        let (here, before) = text::split(counts, b',')?;
-        let count = |digits| text::number(digits).filter(|count| *count <= MAX_USED);
-        let (here, before, start) = (count(here)?, count(before)?, Time::from_us(text::number(start)?));
+        let (counts, start) = text::stamped(stored)?;
+        let (here, before) = text::leading_number(counts)?;
+        let before = text::number(before.strip_prefix(b",")?)?;
+        if here.max(before) > MAX_USED {
+            return None;
+        }
+        let start = Time::from_us(start);
 
         let next = start.after(window);
-        Some(if start.is_ahead_of(now) {
+        let counter = if start.is_ahead_of(now) {
             Self { here, before, pulled: true, ..unused }
         } else if now < next {
             Self { here, before, start, ..unused }
         } else if now < next.after(window) {
             Self { before: here, start: next, ..unused }
         } else {
-            unused
-        })
+            return Some(unused);
+        };
+        Some(counter.at_its_time())
     }
 
+    #[inline(always)]
     fn format(&self, text: &mut Text) {
         text.number(self.here).byte(b',').number(self.before).byte(b'@').number(self.start.us());
     }

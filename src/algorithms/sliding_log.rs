@@ -11,11 +11,13 @@ const TOTALS: i64 = 1_000_000_000_000_000_000;
 /// Scores below this are not ours: it is September 2001 in microseconds, and seconds or milliseconds never get there.
 const EARLIEST: Time = Time::from_us(1_000_000_000_000_000);
 
-/// Stale entries are looked for each time this many units have been charged …
-const TRIM_EVERY: i64 = 8;
-
-/// … and so many go at a time: more than were added since, few enough that no call stalls.
-const TRIM_AT_MOST: usize = 16;
+/// How many entries are added between looks for stale ones; twice as many may go then, so that they get fewer.
+///
+/// Each look costs about as much however many entries go, and each that stays makes a small log's calls slower (it is
+/// walked from its end) but not a large one's. So it is a sixteenth of the log, and few enough that no call stalls.
+fn trim_every(length: usize) -> usize {
+    (length / 16).clamp(4, 16)
+}
 
 /// Entries looked through one by one, where there may be any number.
 const WALK_AT_MOST: usize = 128;
@@ -50,8 +52,11 @@ impl Entry {
     }
 }
 
+/// What both are is below [`TOTALS`].
+#[inline(always)]
 fn difference(total: i64, earlier: i64) -> i64 {
-    total.saturating_sub(earlier).rem_euclid(TOTALS)
+    let difference = total.saturating_sub(earlier);
+    if difference < 0 { difference.saturating_add(TOTALS) } else { difference }
 }
 
 /// The key holds something that no limiter wrote.
@@ -73,6 +78,9 @@ pub trait Log {
     ///
     /// [`OtherData`], after the entries before it were visited.
     fn walk_after(&self, after: Time, visit: impl FnMut(Entry) -> bool) -> Result<(), OtherData>;
+
+    /// How many entries there are.
+    fn length(&self) -> usize;
 
     /// Adds an entry; it may share its instant with one that is about to be removed.
     fn add(&mut self, entry: &Entry);
@@ -106,6 +114,15 @@ pub trait Log {
 struct InWindow {
     oldest: Entry,
     newest: Entry,
+    /// Units charged by these and all between them.
+    used: i64,
+}
+
+impl InWindow {
+    #[inline(always)]
+    fn new(oldest: Entry, newest: Entry) -> Self {
+        Self { oldest, newest, used: difference(newest.total, oldest.total_before()) }
+    }
 }
 
 /// A sliding log at an instant.
@@ -127,6 +144,7 @@ impl<L: Log> SlidingLog<L> {
     /// # Errors
     ///
     /// [`OtherData`] if `log` holds something that is not ours.
+    #[inline(always)]
     pub fn open(log: L, terms: &Terms, now: Time) -> Result<Self, OtherData> {
         let newest = log.newest()?;
         let mut this = Self { log, now, window: terms.window, newest, in_window: None, pulled: false };
@@ -134,17 +152,16 @@ impl<L: Log> SlidingLog<L> {
             return Ok(this);
         };
         let oldest = this.log.first_after(this.stale_until())?.ok_or(OtherData)?;
-        let used = difference(newest.total, oldest.total_before());
-        if !(1..=MAX_USED).contains(&used) {
+        let mut in_window = InWindow::new(oldest, newest);
+        if !(1..=MAX_USED).contains(&in_window.used) {
             return Err(OtherData);
         }
         this.pulled = newest.at.is_ahead_of(now);
-        this.in_window = Some(if this.pulled {
-            let entry = Entry { at: now, total: used, units: used };
-            InWindow { oldest: entry, newest: entry }
-        } else {
-            InWindow { oldest, newest }
-        });
+        if this.pulled {
+            let entry = Entry { at: now, total: in_window.used, units: in_window.used };
+            in_window = InWindow::new(entry, entry);
+        }
+        this.in_window = Some(in_window);
         Ok(this)
     }
 
@@ -179,7 +196,7 @@ impl<L: Log> SlidingLog<L> {
             self.log.add(entry);
         }
         self.newest = entry;
-        self.in_window = entry.map(|entry| InWindow { oldest: entry, newest: entry });
+        self.in_window = entry.map(|entry| InWindow::new(entry, entry));
     }
 
     fn add(&mut self, units: i64) {
@@ -191,10 +208,10 @@ impl<L: Log> SlidingLog<L> {
             let entry = Entry { at: self.now, total: units, units };
             self.log.add(&entry);
             self.newest = Some(entry);
-            self.in_window = Some(InWindow { oldest: entry, newest: entry });
+            self.in_window = Some(InWindow::new(entry, entry));
             return;
         };
-        let total = last.total.saturating_add(units).rem_euclid(TOTALS);
+        let total = last.total.saturating_add(units) % TOTALS;
         let entry = Entry { at: self.now.max(last.at.after(Span::from_us(1))), total, units };
         self.log.add(&entry);
         self.newest = Some(entry);
@@ -205,9 +222,12 @@ impl<L: Log> SlidingLog<L> {
             // What cannot be read counts, rather than not.
             self.log.first_after(self.stale_until()).map_or(within.oldest, |next| next.unwrap_or(entry))
         };
-        self.in_window = Some(InWindow { oldest, newest: entry });
-        if last.total / TRIM_EVERY != total / TRIM_EVERY {
-            self.log.remove_oldest(self.stale_until(), TRIM_AT_MOST);
+        self.in_window = Some(InWindow::new(oldest, entry));
+        let every = trim_every(self.log.length());
+        // Were all entries of this size, totals would pass a multiple of the step every so many entries.
+        let step = units.saturating_mul(i64::try_from(every).unwrap_or(i64::MAX));
+        if last.total.checked_div(step) != total.checked_div(step) {
+            self.log.remove_oldest(self.stale_until(), every.saturating_mul(2));
         }
     }
 
@@ -273,12 +293,12 @@ impl<L: Log> SlidingLog<L> {
         // brought back would count across it; of very many some may stay, and then count too much, not too little.
         self.log.remove_oldest(self.stale_until(), WALK_AT_MOST);
         let newest = self.newest.unwrap_or(oldest);
-        self.in_window = Some(InWindow { oldest, newest });
+        self.in_window = Some(InWindow::new(oldest, newest));
     }
 
     /// The first entry in the window after which at most `level` units were charged.
     fn last_to_leave(&self, within: &InWindow, level: i64) -> Entry {
-        let InWindow { oldest, newest } = *within;
+        let InWindow { oldest, newest, .. } = *within;
         let suffices = |entry: &Entry| newest.since(entry) <= level;
         if suffices(&oldest) || self.pulled {
             return oldest;
@@ -325,12 +345,12 @@ impl<L: Log> SlidingLog<L> {
 
 impl<L: Log> Limiter for SlidingLog<L> {
     fn used(&self) -> i64 {
-        self.in_window.map_or(0, |within| difference(within.newest.total, within.oldest.total_before()))
+        self.in_window.map_or(0, |within| within.used)
     }
 
     fn until_at_most(&self, level: i64) -> Span {
         match &self.in_window {
-            Some(within) if self.used() > level => {
+            Some(within) if within.used > level => {
                 self.last_to_leave(within, level).at.after(self.window).since(self.now)
             }
             _ => Span::ZERO,

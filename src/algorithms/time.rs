@@ -14,7 +14,7 @@ pub struct Span(i64);
 pub const TOLERANCE: Span = Span(1_000_000);
 
 /// The largest duration in replies and expiries, in milliseconds: what a double holds exactly.
-const MAX_MS: i64 = (1 << 53) - 1;
+const MAX_MS: u64 = (1 << 53) - 1;
 
 impl Time {
     /// The instant `us` microseconds after the Unix epoch.
@@ -91,6 +91,6 @@ impl Span {
     /// Milliseconds rounded up, at most 2^53 - 1: a caller who waits as long as told is never early.
     #[must_use]
     pub fn ceil_ms(self) -> i64 {
-        (self.0.saturating_add(999) / 1000).min(MAX_MS)
+        (self.0.cast_unsigned().wrapping_add(999) / 1000).min(MAX_MS).cast_signed()
     }
 }

@@ -4,7 +4,7 @@
 //! ITU-T I.371's continuous-state leaky bucket, counted up from empty instead of down from full.
 
 use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Terms, Time, mul_div, mul_div_ceil};
+use super::{FieldState, Limiter, MAX_USED, Span, Tag, Terms, Time, mul_div, mul_div_ceil};
 
 /// Millionths in a unit.
 const MICRO: i64 = 1_000_000;
@@ -26,24 +26,20 @@ pub struct TokenBucket {
     /// What is left of it now.
     current: Level,
     now: Time,
-    refill: i64,
+    /// Millionths that come back each period.
+    rate: i64,
     period: Span,
     pulled: bool,
 }
 
 impl TokenBucket {
     /// A bucket that holds `level`, at `now`.
+    #[inline(always)]
     fn at(terms: &Terms, level: Level, now: Time) -> Self {
+        let rate = rate(terms.refill);
         let pulled = level.at.is_ahead_of(now);
         let base = if pulled { Level { at: now, ..level } } else { level };
-        Self {
-            base,
-            current: drain(base, now, terms.refill, terms.window),
-            now,
-            refill: terms.refill,
-            period: terms.window,
-            pulled,
-        }
+        Self { base, current: drain(base, now, rate, terms.window), now, rate, period: terms.window, pulled }
     }
 
     /// A bucket that is as good as unused after `ns` nanoseconds, for state that was kept in another form.
@@ -55,8 +51,9 @@ impl TokenBucket {
     }
 
     /// The time, rounded up, in which `micro` millionths come back.
+    #[inline(always)]
     fn time_for(&self, micro: i64) -> Span {
-        Span::from_us(mul_div_ceil(micro, self.period.us(), rate(self.refill)))
+        Span::from_us(mul_div_ceil(micro, self.period.us(), self.rate))
     }
 }
 
@@ -67,8 +64,8 @@ fn rate(refill: i64) -> i64 {
 
 /// What is left of `level` at `now`. The remainder of the division is carried as time, so that no
 /// sequence of calls gains or loses by it.
-fn drain(level: Level, now: Time, refill: i64, period: Span) -> Level {
-    let rate = rate(refill);
+#[inline(always)]
+fn drain(level: Level, now: Time, rate: i64, period: Span) -> Level {
     let (drained, remainder) = mul_div(now.since(level.at).us(), rate, period.us());
     let micro = level.micro.saturating_sub(drained);
     if micro <= 0 {
@@ -80,10 +77,10 @@ fn drain(level: Level, now: Time, refill: i64, period: Span) -> Level {
 
 impl Limiter for TokenBucket {
     fn used(&self) -> i64 {
-        let partial = self.current.micro % MICRO > 0;
-        (self.current.micro / MICRO).saturating_add(i64::from(partial))
+        self.current.micro.unsigned_abs().div_ceil(MICRO.unsigned_abs()).cast_signed()
     }
 
+    #[inline(always)]
     fn until_at_most(&self, level: i64) -> Span {
         let excess = self.base.micro.saturating_sub(level.saturating_mul(MICRO));
         if excess <= 0 {
@@ -100,27 +97,29 @@ impl Limiter for TokenBucket {
 }
 
 impl FieldState for TokenBucket {
-    const TAGS: &[&str] = &["tb"];
+    const TAGS: &[Tag] = &[*b"tb"];
 
-    fn tag(_: &Terms) -> &'static str {
-        "tb"
+    fn tag(_: &Terms) -> Tag {
+        *b"tb"
     }
 
+    #[inline(always)]
     fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
         let level = match stored {
             None => Level { micro: 0, at: now },
             Some(stored) => {
-                let (used, at) = text::split(stored, b'@')?;
+                let (used, at) = text::stamped(stored)?;
                 let micro = text::millionths(used)?;
                 if micro > MAX_USED.saturating_mul(MICRO) {
                     return None;
                 }
-                Level { micro, at: Time::from_us(text::number(at)?) }
+                Level { micro, at: Time::from_us(at) }
             }
         };
         Some(Self::at(terms, level, now))
     }
 
+    #[inline(always)]
     fn format(&self, text: &mut Text) {
         text.millionths(self.current.micro).byte(b'@').number(self.current.at.us());
     }

@@ -42,11 +42,10 @@ fn answer(call: &Call<'_>, intent: Intent, modes: &[(Mode, &'static str)], comma
 }
 
 fn reply(call: &Call<'_>, outcome: &Outcome<'_>) {
-    let answers = outcome.answers();
-    call.reply_array(answers.len().saturating_add(2));
+    call.reply_array(outcome.answers.len().saturating_add(2));
     call.reply_integer(i64::from(outcome.allowed));
     call.reply_integer(outcome.retry_after_ms);
-    for answer in answers {
+    for answer in outcome.answers {
         call.reply_integers(&answer.integers());
     }
 }

@@ -32,14 +32,8 @@ pub struct Outcome<'items> {
     /// Refused: the longest that a refusing limit asks to wait, -1 if one never lets this call through.
     /// Allowed: the longest that a caller is to wait before proceeding.
     pub retry_after_ms: i64,
-    items: &'items [Item<'items, 'items>],
-}
-
-impl Outcome<'_> {
     /// Each limit's answer, in order.
-    pub fn answers(&self) -> impl ExactSizeIterator<Item = &Answer> {
-        self.items.iter().map(|item| &item.answer)
-    }
+    pub answers: &'items [Answer],
 }
 
 /// A limiter that a hash's field holds.
@@ -68,7 +62,7 @@ type StoredSlidingLog<'call> = SlidingLog<StoredLog<'call>>;
 /// # Errors
 ///
 /// What the key holds instead of a limiter, or a forced cost beyond counting; nothing is changed then.
-#[inline]
+#[inline(always)]
 pub fn one<'call>(
     call: &Call<'call>,
     name: Word<'call>,
@@ -82,9 +76,9 @@ pub fn one<'call>(
         Storage::Field(algorithm) => {
             let mut field = Field::load(algorithm, limit, &key, now, intent)?;
             let verdict = field.limiter.judge(&ask)?;
-            let changes = field.apply(verdict.charge, &ask);
-            let answer = field.limiter.answer(&ask, &verdict);
-            if changes {
+            let charge = intent.charge(&verdict);
+            let answer = field.limiter.settle(charge, &ask, &verdict);
+            if intent != Intent::Peek && field.changes(charge, &ask) {
                 field.write(&mut key, answer.reset_after_ms, now);
             }
             Ok(answer)
@@ -92,8 +86,10 @@ pub fn one<'call>(
         Storage::Log => {
             let mut log = load_log(limit, key, now)?;
             let verdict = decision::judge(&log, &ask)?;
-            let changes = apply_log(&mut log, verdict.charge, &ask);
-            let answer = decision::answer(&log, &ask, &verdict);
+            if intent == Intent::Peek {
+                return Ok(decision::answer(&log, &ask, &verdict));
+            }
+            let (changes, answer) = settle_log(&mut log, verdict.charge, &ask, &verdict);
             if changes {
                 expire(&mut log.storage_mut().key, answer.reset_after_ms, now);
             }
@@ -109,7 +105,6 @@ struct Item<'call, 'limit> {
     verdict: Verdict,
     /// Whether the call changes the state.
     changes: bool,
-    answer: Answer,
 }
 
 /// A limiter as its key holds it.
@@ -120,6 +115,7 @@ enum Held<'call> {
 }
 
 /// Decides several limits at one instant, charges all of them if none refuses, and hands the outcome to `reply`.
+/// Where there is one only, that goes the straight way.
 ///
 /// # Errors
 ///
@@ -130,6 +126,14 @@ pub fn all<'call>(
     intent: Intent,
     reply: impl FnOnce(&Outcome<'_>),
 ) -> Result<(), Error> {
+    if let ([name], [limit]) = (request.keys.as_slice(), request.limits.as_slice()) {
+        let answer = one(call, *name, limit, intent)?;
+        let fits = answer.allowed > 0;
+        let allowed = fits || limit.mode == decision::Mode::Force;
+        let retry_after_ms = if allowed && !fits { 0 } else { answer.retry_after_ms };
+        reply(&Outcome { allowed, retry_after_ms, answers: &[answer] });
+        return Ok(());
+    }
     let now = Time::from_us(call.now_us());
     let mut keys: SmallVec<[_; 2]> = SmallVec::new();
     for name in &request.keys {
@@ -140,34 +144,35 @@ pub fn all<'call>(
         items.push(Item::load(limit, &mut keys, now, intent)?);
     }
     let allowed = !items.iter().any(Item::refuses);
-    let mut changes = false;
+    let mut answers: SmallVec<[_; 4]> = SmallVec::new();
     for item in &mut items {
-        if intent != Intent::Peek {
-            item.apply(allowed);
-            changes |= item.changes;
-        }
-        item.answer();
+        answers.push(item.settle(allowed, intent));
     }
-    if changes {
+    if items.iter().any(|item| item.changes) {
         for (index, key) in keys.iter_mut().enumerate() {
-            write_back(key.as_mut(), index, &mut items, now);
+            write_back(key.as_mut(), index, &mut items, &answers, now);
         }
     }
 
     let (mut longest, mut never) = (0, false);
-    for item in &items {
+    for (item, answer) in items.iter().zip(&answers) {
         if if allowed { item.verdict.allowed > 0 } else { item.refuses() } {
-            longest = item.answer.retry_after_ms.max(longest);
-            never |= item.answer.retry_after_ms < 0;
+            longest = answer.retry_after_ms.max(longest);
+            never |= answer.retry_after_ms < 0;
         }
     }
-    reply(&Outcome { allowed, retry_after_ms: if never { -1 } else { longest }, items: &items });
+    reply(&Outcome { allowed, retry_after_ms: if never { -1 } else { longest }, answers: &answers });
     Ok(())
 }
 
 impl Intent {
     fn mode(self) -> Mode {
         if self == Self::Peek { Mode::Read } else { Mode::Write }
+    }
+
+    /// What of a limit's own verdict is charged.
+    fn charge(self, verdict: &Verdict) -> i64 {
+        if self == Self::Peek { 0 } else { verdict.charge }
     }
 }
 
@@ -194,7 +199,7 @@ impl<'call, 'limit> Item<'call, 'limit> {
                 (Held::Log(Box::new(log)), verdict)
             }
         };
-        Ok(Self { limit, held, verdict, changes: false, answer: Answer::default() })
+        Ok(Self { limit, held, verdict, changes: false })
     }
 
     /// Whether this limit stops the whole call; one that is forced never does.
@@ -202,26 +207,29 @@ impl<'call, 'limit> Item<'call, 'limit> {
         self.verdict.refuses() && self.limit.mode != decision::Mode::Force
     }
 
-    /// Charges what was found right, if the whole call is `allowed`.
-    fn apply(&mut self, allowed: bool) {
-        let charge = if allowed { self.verdict.charge } else { 0 };
-        self.changes = match &mut self.held {
-            Held::Field(field) => field.apply(charge, &self.limit.ask()),
-            Held::Log(log) => apply_log(log, charge, &self.limit.ask()),
-        };
-    }
-
-    fn answer(&mut self) {
-        self.answer = match &self.held {
-            Held::Field(field) => field.limiter.answer(&self.limit.ask(), &self.verdict),
-            Held::Log(log) => decision::answer(&**log, &self.limit.ask(), &self.verdict),
-        };
+    /// Charges what was found right, if the whole call is `allowed` and not only a question.
+    #[inline(always)]
+    fn settle(&mut self, allowed: bool, intent: Intent) -> Answer {
+        let (ask, verdict) = (self.limit.ask(), &self.verdict);
+        let charge = if allowed { intent.charge(verdict) } else { 0 };
+        match &mut self.held {
+            Held::Field(field) => {
+                self.changes = intent != Intent::Peek && field.changes(charge, &ask);
+                field.limiter.settle(charge, &ask, verdict)
+            }
+            Held::Log(log) if intent == Intent::Peek => decision::answer(&**log, &ask, verdict),
+            Held::Log(log) => {
+                let (changes, answer) = settle_log(log, charge, &ask, verdict);
+                self.changes = changes;
+                answer
+            }
+        }
     }
 }
 
 impl Field {
     /// The limiter that a field of `key` holds.
-    #[inline]
+    #[inline(always)]
     fn load(
         algorithm: Algorithm,
         limit: &Limit<'_>,
@@ -229,7 +237,7 @@ impl Field {
         now: Time,
         intent: Intent,
     ) -> Result<Self, Error> {
-        let name = field_name(limit);
+        let name = field_name(algorithm.tag(&limit.terms), limit);
         let (stored, origin) = match key.kind() {
             Kind::Hash => match key.field(&name) {
                 Some(stored) => (Some(stored), Origin::Field),
@@ -252,29 +260,32 @@ impl Field {
     }
 
     /// Writes the limiter, if it is the only one of its key that changed; as [`write_fields`].
-    #[inline]
+    #[inline(always)]
     fn write(&self, key: &mut Key<'_>, unused_after_ms: i64, now: Time) {
         match self.limiter.state() {
             Some(state) if self.origin != Origin::RedisCell => {
                 key.set_fields(&[(&self.name, OwnedString::new(state.as_bytes()))]);
                 expire(key, unused_after_ms, now);
             }
-            _ => write_fields(key, std::iter::once(self), unused_after_ms, now),
+            _ => {
+                // A copy, so that the usual way need not keep its own in memory.
+                let Self { name, limiter, origin } = self;
+                let copy = Self { name: Rc::clone(name), limiter: *limiter, origin: *origin };
+                write_fields(key, std::iter::once(&copy), unused_after_ms, now);
+            }
         }
     }
 
-    /// Charges `charge` units, if any. Whether the state is to be written: also when it was pulled to the
-    /// present, unless the caller only asks.
-    #[inline]
-    fn apply(&mut self, charge: i64, ask: &Ask) -> bool {
-        if charge != 0 {
-            self.limiter.charge(charge);
-        }
+    /// Whether the state is to be written when `charge` is charged: also when it was pulled to the present,
+    /// unless the caller only asks.
+    #[inline(always)]
+    fn changes(&self, charge: i64, ask: &Ask) -> bool {
         charge != 0 || (ask.cost != 0 && self.limiter.was_pulled())
     }
 }
 
 /// The sliding log that `key` holds.
+#[inline(always)]
 fn load_log<'call>(limit: &Limit<'_>, key: Key<'call>, now: Time) -> Result<StoredSlidingLog<'call>, Error> {
     match key.kind() {
         Kind::Empty | Kind::SortedSet => {}
@@ -287,32 +298,37 @@ fn load_log<'call>(limit: &Limit<'_>, key: Key<'call>, now: Time) -> Result<Stor
     Ok(log)
 }
 
-/// As [`Field::apply`]; a log is written at once.
-fn apply_log(log: &mut StoredSlidingLog<'_>, charge: i64, ask: &Ask) -> bool {
+/// Charges `charge` units, if any, which writes them at once; answers whether it did, as [`Field::changes`].
+#[inline(always)]
+fn settle_log(log: &mut StoredSlidingLog<'_>, charge: i64, ask: &Ask, verdict: &Verdict) -> (bool, Answer) {
     let changes = charge != 0 || (ask.cost != 0 && log.was_pulled());
     if charge != 0 {
         log.charge(charge);
     } else if changes {
         log.settle();
     }
-    changes
+    (changes, decision::answer(log, ask, verdict))
 }
 
 /// Writes the changed limiters of the key of that index. `key` is None where a log has it.
-fn write_back<'call>(key: Option<&mut Key<'call>>, index: usize, items: &mut [Item<'call, '_>], now: Time) {
-    let of_key = |item: &&Item<'_, '_>| item.limit.key == index;
-    let unused_after_ms = items.iter().filter(of_key).map(|item| item.answer.reset_after_ms).max();
-    let unused_after_ms = unused_after_ms.unwrap_or(0);
+fn write_back<'call>(
+    key: Option<&mut Key<'call>>,
+    index: usize,
+    items: &mut [Item<'call, '_>],
+    answers: &[Answer],
+    now: Time,
+) {
+    let of_key = || answers.iter().zip(items.iter()).filter(|(_, item)| item.limit.key == index);
+    let unused_after_ms = of_key().map(|(answer, _)| answer.reset_after_ms).max().unwrap_or(0);
     if let Some(key) = key {
-        let changed = items.iter().filter(|item| of_key(item) && item.changes);
-        let fields = changed.filter_map(|item| match &item.held {
-            Held::Field(field) => Some(field),
-            Held::Log(_) => None,
+        let fields = of_key().filter_map(|(_, item)| match &item.held {
+            Held::Field(field) if item.changes => Some(field),
+            _ => None,
         });
         write_fields(key, fields, unused_after_ms, now);
         return;
     }
-    for item in items.iter_mut().filter(|item| of_key(&&**item) && item.changes) {
+    for item in items.iter_mut().filter(|item| item.limit.key == index && item.changes) {
         if let Held::Log(log) = &mut item.held {
             expire(&mut log.storage_mut().key, unused_after_ms, now);
         }
@@ -320,7 +336,6 @@ fn write_back<'call>(key: Option<&mut Key<'call>>, index: usize, items: &mut [It
 }
 
 /// Writes `fields` of one key, and lets it expire when all it holds is as good as unused.
-#[inline]
 fn write_fields<'field>(
     key: &mut Key<'_>,
     fields: impl Iterator<Item = &'field Field>,

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::grammar::Limit;
-use crate::algorithms::Span;
+use crate::algorithms::{Span, Tag};
 use crate::server::OwnedString;
 
 /// How many names are kept.
@@ -13,10 +13,21 @@ const PLACES: usize = 64;
 
 /// A name, and what makes it.
 struct Kept {
-    tag: &'static str,
+    tag: Tag,
     window: Span,
     name: Box<[u8]>,
     string: Rc<OwnedString>,
+}
+
+impl Kept {
+    fn is_of(&self, tag: Tag, limit: &Limit<'_>) -> bool {
+        // Most limits have no name, and comparing nothing costs a call.
+        let named_alike = || limit.name.is_empty() || *self.name == *limit.name;
+        self.tag == tag
+            && self.window == limit.terms.window
+            && self.name.len() == limit.name.len()
+            && named_alike()
+    }
 }
 
 type Names = RefCell<[Option<Kept>; PLACES]>;
@@ -26,37 +37,39 @@ thread_local! {
     static NAMES: ManuallyDrop<Names> = const { ManuallyDrop::new(RefCell::new([const { None }; PLACES])) };
 }
 
-/// The name of the field that holds the state of `limit`.
-pub fn field_name(limit: &Limit<'_>) -> Rc<OwnedString> {
-    let tag = limit.tag();
-    let fresh = || Rc::new(OwnedString::new(limit.field().as_bytes()));
+/// The name of the field with this tag that holds the state of `limit`.
+#[inline(always)]
+pub fn field_name(tag: Tag, limit: &Limit<'_>) -> Rc<OwnedString> {
     NAMES.with(|names| {
         let mut names = names.borrow_mut();
-        let Some(place) = names.get_mut(place(limit, tag)) else {
-            return fresh();
-        };
-        match place {
-            Some(kept)
-                if kept.window == limit.terms.window && kept.tag == tag && *kept.name == *limit.name =>
-            {
-                Rc::clone(&kept.string)
-            }
-            _ => {
-                let (window, name, string) = (limit.terms.window, limit.name.into(), fresh());
-                Rc::clone(&place.insert(Kept { tag, window, name, string }).string)
-            }
+        match names.get_mut(place(tag, limit)) {
+            Some(Some(kept)) if kept.is_of(tag, limit) => Rc::clone(&kept.string),
+            // By value, so that a limit whose name is known need not be kept in memory.
+            place => create(tag, *limit, place),
         }
     })
 }
 
+/// The name of a field, kept in `place` from now on.
+#[cold]
+#[inline(never)]
+fn create(tag: Tag, limit: Limit<'_>, place: Option<&mut Option<Kept>>) -> Rc<OwnedString> {
+    let string = Rc::new(OwnedString::new(limit.field(tag).as_bytes()));
+    if let Some(place) = place {
+        let (window, name) = (limit.terms.window, limit.name.into());
+        *place = Some(Kept { tag, window, name, string: Rc::clone(&string) });
+    }
+    string
+}
+
 /// Where a name is kept, if it is.
-fn place(limit: &Limit<'_>, tag: &str) -> usize {
-    let byte = |bytes: &[u8]| bytes.last().copied().map_or(0, usize::from);
+fn place(tag: Tag, limit: &Limit<'_>) -> usize {
+    let tag = u64::from(u16::from_le_bytes(tag));
+    let name = limit.name.last().map_or(0, |last| u64::from(*last)).wrapping_mul(7);
     // Windows are whole milliseconds, mostly seconds: the odd multiplier brings what differs to the top.
-    let window = usize::try_from(limit.terms.window.us()).unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed =
-        (window >> 32).wrapping_add(byte(tag.as_bytes())).wrapping_add(byte(limit.name).wrapping_mul(7));
-    mixed.wrapping_add(limit.name.len()) % PLACES
+    let window = limit.terms.window.us().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let length = limit.name.len();
+    (window.wrapping_add(tag >> 8).wrapping_add(name) as usize).wrapping_add(length) % PLACES
 }
 
 /// Frees all names, before the module is unloaded.

@@ -4,7 +4,7 @@
 
 use crate::algorithms::decision::{Ask, Mode};
 use crate::algorithms::text::{self, Text};
-use crate::algorithms::{Algorithm, MAX_UNITS, Span, Terms};
+use crate::algorithms::{Algorithm, MAX_UNITS, Span, Tag, Terms};
 use crate::server::{Argument, ArgumentKind};
 
 use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
@@ -53,7 +53,7 @@ pub struct Choice {
 }
 
 /// What a group of options sets.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum OptionPart {
     Align,
     Cost,
@@ -145,8 +145,10 @@ static ALIGN: Choice = Choice {
     },
 };
 
+// Constants, not statics, so that the compiler sees into them and makes a parser and a way through of each.
+
 /// `TOKENBUCKET capacity refill period`
-pub static TOKEN_BUCKET: Grammar = Grammar {
+pub const TOKEN_BUCKET: &Grammar = &Grammar {
     word: "TOKENBUCKET",
     storage: Storage::Field(Algorithm::TokenBucket),
     required: &[CAPACITY, REFILL, PERIOD],
@@ -154,7 +156,7 @@ pub static TOKEN_BUCKET: Grammar = Grammar {
 };
 
 /// `LEAKYBUCKET capacity leak period`
-pub static LEAKY_BUCKET: Grammar = Grammar {
+pub const LEAKY_BUCKET: &Grammar = &Grammar {
     word: "LEAKYBUCKET",
     storage: Storage::Field(Algorithm::LeakyBucket),
     required: &[CAPACITY, LEAK, PERIOD],
@@ -162,7 +164,7 @@ pub static LEAKY_BUCKET: Grammar = Grammar {
 };
 
 /// `FIXED limit window [ALIGN [OFFSET d]]`
-pub static FIXED: Grammar = Grammar {
+pub const FIXED: &Grammar = &Grammar {
     word: "FIXED",
     storage: Storage::Field(Algorithm::FixedWindow),
     required: &[LIMIT, WINDOW],
@@ -170,7 +172,7 @@ pub static FIXED: Grammar = Grammar {
 };
 
 /// `SLIDINGCOUNTER limit window`
-pub static SLIDING_COUNTER: Grammar = Grammar {
+pub const SLIDING_COUNTER: &Grammar = &Grammar {
     word: "SLIDINGCOUNTER",
     storage: Storage::Field(Algorithm::SlidingCounter),
     required: &[LIMIT, WINDOW],
@@ -178,28 +180,39 @@ pub static SLIDING_COUNTER: Grammar = Grammar {
 };
 
 /// `SLIDINGLOG limit window`
-pub static SLIDING_LOG: Grammar = Grammar {
+pub const SLIDING_LOG: &Grammar = &Grammar {
     word: "SLIDINGLOG",
     storage: Storage::Log,
     required: &[LIMIT, WINDOW],
     options: &[&COST, &MODE],
 };
 
-/// All limits that a caller can name.
-pub static LIMITS: [&Grammar; 5] = [&TOKEN_BUCKET, &LEAKY_BUCKET, &FIXED, &SLIDING_COUNTER, &SLIDING_LOG];
+/// The limit that a caller calls `word`.
+#[must_use]
+#[inline]
+pub fn limit_called(word: &[u8]) -> Option<&'static Grammar> {
+    // One after the other with its name in sight, so that most cost no more than a comparison of lengths.
+    macro_rules! find {
+        ($($grammar:ident)+) => {
+            $(if is(word, $grammar.word) {
+                return Some($grammar);
+            })+
+        };
+    }
+    find!(TOKEN_BUCKET LEAKY_BUCKET FIXED SLIDING_COUNTER SLIDING_LOG);
+    None
+}
 
 /// Words to be read one after the other.
 pub struct Reader<'a, W> {
     words: &'a [W],
-    /// The bytes of the first word; none if there is no word.
-    next: &'a [u8],
 }
 
 impl<'a, W: AsRef<[u8]>> Reader<'a, W> {
     /// Reads `words` from the first on.
     #[must_use]
     pub fn new(words: &'a [W]) -> Self {
-        Self { words, next: words.first().map_or(&[], AsRef::as_ref) }
+        Self { words }
     }
 
     /// Whether all words are taken.
@@ -210,27 +223,23 @@ impl<'a, W: AsRef<[u8]>> Reader<'a, W> {
 
     /// The next word, which stays; empty if there is none.
     #[must_use]
+    #[inline]
     pub fn peek(&self) -> &'a [u8] {
-        self.next
+        self.words.first().map_or(&[], AsRef::as_ref)
     }
 
     /// Takes the next word; empty if there is none, which no argument accepts.
+    #[inline]
     pub fn take(&mut self) -> &'a [u8] {
-        let taken = self.next;
-        *self = Self::new(self.words.get(1..).unwrap_or_default());
-        taken
+        self.take_key().map_or(&[], AsRef::as_ref)
     }
 
     /// Takes the next word, as it was given.
+    #[inline]
     pub fn take_key(&mut self) -> Option<&'a W> {
-        let first = self.words.first();
-        self.take();
-        first
-    }
-
-    /// Takes the next word if it is `expected`, in any case.
-    pub fn take_if(&mut self, expected: &str) -> Option<&'a [u8]> {
-        self.next.eq_ignore_ascii_case(expected.as_bytes()).then(|| self.take())
+        let (first, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(first)
     }
 }
 
@@ -244,43 +253,92 @@ struct Seen {
     name: bool,
 }
 
-impl<'w> Limit<'w> {
-    /// A limit of `grammar` on the key of that index, whose words are still to be read.
-    #[must_use]
-    pub fn new(grammar: &'static Grammar, key: usize) -> Self {
-        let terms = Terms { limit: 0, refill: 1, window: Span::ZERO, offset: None };
-        Self { grammar, key, terms, cost: 1, mode: Mode::Whole, name: &[] }
+impl Grammar {
+    /// Whether limits take options of this part.
+    fn takes(&self, part: OptionPart) -> bool {
+        self.options.iter().any(|choice| choice.part == part)
     }
+}
 
-    /// Reads the words that come next in `reader`, up to the first that does not belong to this limit.
+impl<'w> Limit<'w> {
+    /// Reads the words that come next in `reader`, up to the first that does not belong to this limit of `grammar`
+    /// on the key of that index.
     ///
     /// # Errors
     ///
     /// The first word that is missing or wrong.
-    pub fn read<W: AsRef<[u8]>>(&mut self, reader: &mut Reader<'w, W>) -> Result<(), Error> {
-        for required in self.grammar.required {
+    #[inline(always)]
+    pub fn read<W: AsRef<[u8]>>(
+        grammar: &'static Grammar,
+        key: usize,
+        reader: &mut Reader<'w, W>,
+    ) -> Result<Self, Error> {
+        let mut terms = Terms { limit: 0, refill: 1, window: Span::ZERO, offset: None };
+        for required in grammar.required {
             let word = reader.take();
             let name = required.help.name;
             match required.part {
-                Part::Limit => self.terms.limit = whole(name, word, 0, MAX_UNITS)?,
-                Part::Refill => self.terms.refill = whole(name, word, 1, MAX_UNITS)?,
-                Part::Window => self.terms.window = duration(name, word, 1)?,
+                Part::Limit => terms.limit = whole(name, word, 0, MAX_UNITS)?,
+                Part::Refill => terms.refill = whole(name, word, 1, MAX_UNITS)?,
+                Part::Window => terms.window = duration(name, word, 1)?,
             }
         }
+        let limit = Self { grammar, key, terms, cost: 1, mode: Mode::Whole, name: &[] };
+        if reader.is_empty() {
+            return Ok(limit);
+        }
+        // By value, so that a limit without options need not be kept in memory.
+        let (limit, rest) = limit.with_options(Reader { words: reader.words })?;
+        *reader = rest;
+        // Said again, so that the compiler knows it here too.
+        Ok(Self { grammar, key, ..limit })
+    }
+
+    /// Reads the options that come next, and answers what is left besides.
+    fn with_options<W: AsRef<[u8]>>(
+        mut self,
+        mut reader: Reader<'w, W>,
+    ) -> Result<(Self, Reader<'w, W>), Error> {
         let mut seen = Seen::default();
-        'options: while !reader.is_empty() {
-            for choice in self.grammar.options {
-                if self.read_option(choice.part, reader, &mut seen)? {
-                    continue 'options;
-                }
+        loop {
+            let word = reader.peek();
+            let (part, seen_before) = if is(word, "COST") {
+                (OptionPart::Cost, &mut seen.cost)
+            } else if is(word, "AS") {
+                (OptionPart::Name, &mut seen.name)
+            } else if is(word, "FORCE") || is(word, "PARTIAL") {
+                (OptionPart::Mode, &mut seen.mode)
+            } else if is(word, "ALIGN") {
+                (OptionPart::Align, &mut seen.align)
+            } else if is(word, "OFFSET") {
+                (OptionPart::Align, &mut seen.offset)
+            } else {
+                break;
+            };
+            if !self.grammar.takes(part) {
+                break;
             }
-            break;
+            if std::mem::replace(seen_before, true) {
+                return Err(Error::near(word));
+            }
+            reader.take();
+            match part {
+                OptionPart::Align if is(word, "ALIGN") => {
+                    self.terms.offset = self.terms.offset.or(Some(Span::ZERO));
+                }
+                OptionPart::Align => self.terms.offset = Some(duration("OFFSET", reader.take(), 0)?),
+                OptionPart::Cost => self.cost = whole("COST", reader.take(), -MAX_UNITS, MAX_UNITS)?,
+                OptionPart::Mode if is(word, "FORCE") => self.mode = Mode::Force,
+                OptionPart::Mode => self.mode = Mode::Partial,
+                OptionPart::Name => self.name = name(reader.take())?,
+            }
         }
-        if seen.offset && !seen.align { Err(Error::OffsetAlone) } else { Ok(()) }
+        if seen.offset && !seen.align { Err(Error::OffsetAlone) } else { Ok((self, reader)) }
     }
 
     /// What is asked of the limiter.
     #[must_use]
+    #[inline(always)]
     pub fn ask(&self) -> Ask {
         Ask { limit: self.terms.limit, cost: self.cost, mode: self.mode }
     }
@@ -288,78 +346,32 @@ impl<'w> Limit<'w> {
     /// Whether both have the same state, if they are on the same key.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.tag() == other.tag() && self.terms.window == other.terms.window && self.name == other.name
-    }
-
-    /// The prefix of the field that holds the state; empty for a log.
-    #[must_use]
-    pub fn tag(&self) -> &'static str {
-        match self.grammar.storage {
-            Storage::Field(algorithm) => algorithm.tag(&self.terms),
-            Storage::Log => "",
-        }
+        let tag = |limit: &Self| match limit.grammar.storage {
+            Storage::Field(algorithm) => Some(algorithm.tag(&limit.terms)),
+            Storage::Log => None,
+        };
+        self.terms.window == other.terms.window && self.name == other.name && tag(self) == tag(other)
     }
 
     /// The name of the field that holds the state: `<tag>:<window ms>[:name]`.
     #[must_use]
-    pub fn field(&self) -> Text {
+    pub fn field(&self, tag: Tag) -> Text {
         let mut field = Text::default();
-        field.push(self.tag().as_bytes()).byte(b':').number(self.terms.window.floor_ms());
+        field.push(&tag).byte(b':').number(self.terms.window.floor_ms());
         if !self.name.is_empty() {
             field.byte(b':').push(self.name);
         }
         field
     }
+}
 
-    /// Reads an option of this part, if that is what comes next.
-    fn read_option<W: AsRef<[u8]>>(
-        &mut self,
-        part: OptionPart,
-        reader: &mut Reader<'w, W>,
-        seen: &mut Seen,
-    ) -> Result<bool, Error> {
-        let once = |seen: &mut bool, word: &[u8]| {
-            if std::mem::replace(seen, true) { Err(Error::near(word)) } else { Ok(()) }
-        };
-        match part {
-            OptionPart::Align => {
-                if let Some(word) = reader.take_if("ALIGN") {
-                    once(&mut seen.align, word)?;
-                    self.terms.offset = self.terms.offset.or(Some(Span::ZERO));
-                } else if let Some(word) = reader.take_if("OFFSET") {
-                    once(&mut seen.offset, word)?;
-                    self.terms.offset = Some(duration("OFFSET", reader.take(), 0)?);
-                } else {
-                    return Ok(false);
-                }
-            }
-            OptionPart::Cost => {
-                let Some(word) = reader.take_if("COST") else {
-                    return Ok(false);
-                };
-                once(&mut seen.cost, word)?;
-                self.cost = whole("COST", reader.take(), -MAX_UNITS, MAX_UNITS)?;
-            }
-            OptionPart::Mode => {
-                for (token, mode) in [("FORCE", Mode::Force), ("PARTIAL", Mode::Partial)] {
-                    if let Some(word) = reader.take_if(token) {
-                        once(&mut seen.mode, word)?;
-                        self.mode = mode;
-                        return Ok(true);
-                    }
-                }
-                return Ok(false);
-            }
-            OptionPart::Name => {
-                let Some(word) = reader.take_if("AS") else {
-                    return Ok(false);
-                };
-                once(&mut seen.name, word)?;
-                self.name = name(reader.take())?;
-            }
-        }
-        Ok(true)
-    }
+/// Whether a word is the `expected` one, in any case.
+#[must_use]
+#[inline(always)]
+pub fn is(word: &[u8], expected: &str) -> bool {
+    // Most come as documented, and comparing those is an instruction or two.
+    word.len() == expected.len()
+        && (word == expected.as_bytes() || word.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
 /// A whole number from `least` to `most`, called `name`.
@@ -367,32 +379,27 @@ impl<'w> Limit<'w> {
 /// # Errors
 ///
 /// What `name` accepts.
+#[inline(always)]
 pub fn whole(name: &'static str, word: &[u8], least: i64, most: i64) -> Result<i64, Error> {
-    let value = match word.strip_prefix(b"-") {
-        Some(digits) => text::number(digits).map(i64::saturating_neg),
-        None => text::number(word),
-    };
-    value
+    let (digits, negative) = word.strip_prefix(b"-").map_or((word, false), |digits| (digits, true));
+    text::number(digits)
+        .map(|value| if negative { value.saturating_neg() } else { value })
         .filter(|value| (least..=most).contains(value))
         .ok_or(Error::Argument(name, Accepts::Whole(least, most)))
 }
 
 /// A duration of `least_ms` or more, called `name`.
+#[inline(always)]
 fn duration(name: &'static str, word: &[u8], least_ms: i64) -> Result<Span, Error> {
-    let unit_at = word.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(word.len());
-    let (digits, unit) = word.split_at_checked(unit_at).unwrap_or((word, &[]));
-    let unit_ms = match unit {
-        b"ms" => Some(1),
-        b"s" => Some(1000),
-        b"m" => Some(60_000),
-        b"h" => Some(3_600_000),
-        b"d" => Some(DAY_MS),
+    let ms = match text::leading_number(word) {
+        Some((count, b"ms")) => Some(count),
+        Some((count, b"s")) => count.checked_mul(1000),
+        Some((count, b"m")) => count.checked_mul(60_000),
+        Some((count, b"h")) => count.checked_mul(3_600_000),
+        Some((count, b"d")) => count.checked_mul(DAY_MS),
         _ => None,
     };
-    text::number(digits)
-        .zip(unit_ms)
-        .and_then(|(count, unit_ms)| count.checked_mul(unit_ms))
-        .filter(|ms| (least_ms..=MAX_DURATION_DAYS.saturating_mul(DAY_MS)).contains(ms))
+    ms.filter(|ms| (least_ms..=MAX_DURATION_DAYS.saturating_mul(DAY_MS)).contains(ms))
         .map(Span::from_ms)
         .ok_or(Error::Argument(name, Accepts::Duration(least_ms)))
 }
@@ -402,9 +409,22 @@ const DAY_MS: i64 = 86_400_000;
 /// A limiter's name.
 fn name(word: &[u8]) -> Result<&[u8], Error> {
     let fits = (1..=MAX_NAME).contains(&word.len())
-        && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
+        && word.iter().all(|byte| IN_NAMES.checked_shr(u32::from(*byte)).is_some_and(|bits| bits & 1 == 1));
     if fits { Ok(word) } else { Err(Error::Argument("AS", Accepts::Name)) }
 }
+
+/// The bytes that names may have, as bits.
+const IN_NAMES: u128 = {
+    let mut in_names = 0;
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-') {
+            in_names |= 1_u128 << byte;
+        }
+        byte = byte.saturating_add(1);
+    }
+    in_names
+};
 
 /// Whether a hash's field is a limiter's, as [`Limit::field`] names them.
 #[must_use]

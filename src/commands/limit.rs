@@ -1,19 +1,19 @@
 //! The commands that charge one limit: `RL.TOKENBUCKET`, `RL.LEAKYBUCKET`, `RL.FIXED`, `RL.SLIDINGCOUNTER`
 //! and `RL.SLIDINGLOG`.
 
+use super::error::Error;
 use super::execute::{self, Intent};
-use super::grammar::{self, Grammar, Limit};
+use super::grammar::{self, Grammar};
 use super::request;
 use crate::server::{Call, Handler};
 
 /// Charges one limit of `grammar`.
-fn charge(call: &Call<'_>, grammar: &'static Grammar) {
-    let mut limit = Limit::new(grammar, 0);
-    let key = request::one(call.arguments(), &mut limit);
-    match key.and_then(|key| execute::one(call, key, &limit, Intent::Charge)) {
-        Ok(answer) => call.reply_integers(&answer.integers()),
-        Err(error) => error.reply(call),
-    }
+#[inline(always)]
+fn charge(call: &Call<'_>, grammar: &'static Grammar) -> Result<(), Error> {
+    let (key, limit) = request::one(grammar, call.arguments())?;
+    let answer = execute::one(call, key, &limit, Intent::Charge)?;
+    call.reply_integers(&answer.integers());
+    Ok(())
 }
 
 macro_rules! limit_commands {
@@ -24,7 +24,9 @@ macro_rules! limit_commands {
 
             impl Handler for $command {
                 fn run(call: &Call<'_>) {
-                    charge(call, &grammar::$grammar);
+                    if let Err(error) = charge(call, grammar::$grammar) {
+                        error.reply(call);
+                    }
                 }
             }
         )*

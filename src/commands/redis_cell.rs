@@ -40,7 +40,7 @@ fn read<'w>(words: &'w [Word<'w>]) -> Result<(Word<'w>, Limit<'w>), Error> {
     let seconds = number("period_seconds", 1, MAX_PERIOD_SECONDS)?.ok_or(missing)?;
     let quantity = number("quantity", -MAX_UNITS, MAX_UNITS)?.unwrap_or(1);
     let limit = Limit {
-        grammar: &TOKEN_BUCKET,
+        grammar: TOKEN_BUCKET,
         key: 0,
         terms: Terms {
             limit: max_burst.saturating_add(1),

@@ -3,20 +3,23 @@
 use smallvec::SmallVec;
 
 use super::error::{Error, MAX_LIMITS};
-use super::grammar::{LIMITS, Limit, Reader, Storage};
+use super::grammar::{Grammar, Limit, Reader, Storage, is, limit_called};
 use crate::algorithms::decision::Mode;
 
-/// Reads one limit on one key: the key, which it answers, then the words of `limit`, and nothing else.
+/// Reads one limit on one key: the key, then the words of a limit of `grammar`, and nothing else.
 ///
 /// # Errors
 ///
 /// The first word that is missing or wrong.
-#[inline]
-pub fn one<'w, W: AsRef<[u8]> + Copy>(words: &'w [W], limit: &mut Limit<'w>) -> Result<W, Error> {
+#[inline(always)]
+pub fn one<'w, W: AsRef<[u8]> + Copy>(
+    grammar: &'static Grammar,
+    words: &'w [W],
+) -> Result<(W, Limit<'w>), Error> {
     let mut reader = Reader::new(words);
     let key = reader.take_key().ok_or(Error::WrongArity)?;
-    limit.read(&mut reader)?;
-    if reader.is_empty() { Ok(*key) } else { Err(Error::near(reader.peek())) }
+    let limit = Limit::read(grammar, 0, &mut reader)?;
+    if reader.is_empty() { Ok((*key, limit)) } else { Err(Error::near(reader.peek())) }
 }
 
 /// Several limits, on one key or more. A few of them need no allocation.
@@ -45,13 +48,11 @@ impl<'w, W: AsRef<[u8]> + Copy> Several<'w, W> {
         let mut limits_of_key: usize = 0;
         while !reader.is_empty() {
             let word = reader.take();
-            if let Some(grammar) = LIMITS.iter().find(|grammar| is(word, grammar.word)) {
+            if let Some(grammar) = limit_called(word) {
                 if self.limits.len() == MAX_LIMITS {
                     return Err(Error::TooManyLimits);
                 }
-                let mut limit = Limit::new(grammar, key);
-                limit.read(&mut reader)?;
-                self.limits.push(limit);
+                self.limits.push(Limit::read(grammar, key, &mut reader)?);
                 limits_of_key = limits_of_key.saturating_add(1);
             } else if is(word, KEY) && limits_of_key > 0 {
                 key = self.key(*reader.take_key().ok_or_else(|| Error::near(word))?);
@@ -107,10 +108,6 @@ impl<'w, W: AsRef<[u8]> + Copy> Several<'w, W> {
 
 /// The word that names a further key.
 const KEY: &str = "KEY";
-
-fn is(word: &[u8], expected: &str) -> bool {
-    word.eq_ignore_ascii_case(expected.as_bytes())
-}
 
 /// Tells the position of each key in the words of [`Several`], which need not be right: the first
 /// argument, and what follows the word KEY where a limit could begin or end.

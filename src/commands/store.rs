@@ -1,6 +1,7 @@
 //! Where limiters live: a hash's fields, or a sorted set of their own.
 
-use crate::algorithms::{Entry, Log, OtherData, Time, text};
+use crate::algorithms::text::{self, Text};
+use crate::algorithms::{Entry, Log, OtherData, Time};
 use crate::server::{Key, Member, OwnedString};
 
 /// A sliding log kept in a sorted set: an entry's score is its instant in microseconds, its member the
@@ -27,8 +28,14 @@ impl Log for StoredLog<'_> {
         if readable { Ok(()) } else { Err(OtherData) }
     }
 
+    fn length(&self) -> usize {
+        self.key.length()
+    }
+
     fn add(&mut self, entry: &Entry) {
-        self.key.add_member(entry.at.us(), &member(entry));
+        let mut score_text = Text::default();
+        score_text.number(entry.at.us());
+        self.key.add_member(score(entry.at), score_text.as_bytes(), &member(entry));
     }
 
     fn remove(&mut self, entries: &[Entry]) {
@@ -52,7 +59,7 @@ fn score(time: Time) -> f64 {
 }
 
 fn member(entry: &Entry) -> OwnedString {
-    let mut text = text::Text::default();
+    let mut text = Text::default();
     text.number(entry.total);
     if entry.units != 1 {
         text.byte(b':').number(entry.units);
@@ -60,11 +67,14 @@ fn member(entry: &Entry) -> OwnedString {
     OwnedString::new(text.as_bytes())
 }
 
+#[inline]
 fn entry(member: &Member) -> Option<Entry> {
     let bytes = member.text.bytes();
-    let (total, units) = match text::split(bytes, b':') {
-        Some((total, units)) => (text::number(total)?, text::number(units)?),
-        None => (text::number(bytes)?, 1),
+    let (total, rest) = text::leading_number(bytes)?;
+    let units = match rest {
+        [] => 1,
+        [b':', units @ ..] => text::number(units)?,
+        _ => return None,
     };
     // Saturates where a score was never a time; `checked` then refuses it.
     #[allow(clippy::cast_possible_truncation)]

@@ -70,7 +70,7 @@ pub static COMMANDS: &[Row] = &[
         complexity: "O(1)",
         since: "0.1.0",
         key_specs: ONE_WRITTEN,
-        words: Words::Limit(&grammar::TOKEN_BUCKET),
+        words: Words::Limit(grammar::TOKEN_BUCKET),
         acl_categories: "write fast",
     },
     Row {
@@ -82,7 +82,7 @@ pub static COMMANDS: &[Row] = &[
         complexity: "O(1)",
         since: "0.1.0",
         key_specs: ONE_WRITTEN,
-        words: Words::Limit(&grammar::LEAKY_BUCKET),
+        words: Words::Limit(grammar::LEAKY_BUCKET),
         acl_categories: "write fast",
     },
     Row {
@@ -94,7 +94,7 @@ pub static COMMANDS: &[Row] = &[
         complexity: "O(1)",
         since: "0.1.0",
         key_specs: ONE_WRITTEN,
-        words: Words::Limit(&grammar::FIXED),
+        words: Words::Limit(grammar::FIXED),
         acl_categories: "write fast",
     },
     Row {
@@ -106,7 +106,7 @@ pub static COMMANDS: &[Row] = &[
         complexity: "O(1)",
         since: "0.1.0",
         key_specs: ONE_WRITTEN,
-        words: Words::Limit(&grammar::SLIDING_COUNTER),
+        words: Words::Limit(grammar::SLIDING_COUNTER),
         acl_categories: "write fast",
     },
     Row {
@@ -118,7 +118,7 @@ pub static COMMANDS: &[Row] = &[
         complexity: "O(log N) with N calls in the log; to give back, O(log N) for each call taken back",
         since: "0.1.0",
         key_specs: ONE_WRITTEN,
-        words: Words::Limit(&grammar::SLIDING_LOG),
+        words: Words::Limit(grammar::SLIDING_LOG),
         acl_categories: "write fast",
     },
     Row {

@@ -58,6 +58,7 @@ required! {
     RedisModule_SignalModifiedKey
     RedisModule_StringPtrLen
     RedisModule_UnlinkKey
+    RedisModule_ValueLength
     RedisModule_WrongArity
     RedisModule_ZsetAdd
     RedisModule_ZsetFirstInScoreRange

@@ -96,7 +96,10 @@ impl<'call> Call<'call> {
     pub fn reply_integers(&self, integers: &[i64]) {
         self.reply_array(integers.len());
         for integer in integers {
-            self.reply_integer(*integer);
+            // SAFETY: `ctx` is the live context of this call.
+            unsafe {
+                api!(RedisModule_ReplyWithLongLong)(self.ctx, *integer);
+            }
         }
     }
 

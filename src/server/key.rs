@@ -5,6 +5,7 @@ use std::os::raw::{c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
 
 use redis_module::raw;
+use smallvec::SmallVec;
 
 use super::api::api;
 use super::call::Call;
@@ -50,6 +51,7 @@ pub struct Key<'call> {
     name: Word<'call>,
     /// Null where a key opened for reading does not exist.
     handle: *mut raw::RedisModuleKey,
+    kind: Kind,
     changed: bool,
     call: PhantomData<&'call ()>,
 }
@@ -66,24 +68,32 @@ impl<'call> Key<'call> {
         let handle = unsafe {
             api!(RedisModule_OpenKey)(call.ctx(), name.as_ptr(), c_int::try_from(mode).unwrap_or(0))
         };
-        Self { ctx: call.ctx(), name, handle, changed: false, call: PhantomData }
+        let mut key =
+            Self { ctx: call.ctx(), name, handle, kind: Kind::Empty, changed: false, call: PhantomData };
+        if !handle.is_null() {
+            key.look();
+        }
+        key
     }
 
     /// What the key holds now.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        if self.handle.is_null() {
-            return Kind::Empty;
-        }
+        self.kind
+    }
+
+    /// Finds out what the key holds. Its handle is open.
+    #[inline]
+    fn look(&mut self) {
         // SAFETY: the handle is open.
         let kind = unsafe { api!(RedisModule_KeyType)(self.handle) };
-        match isize::try_from(kind).unwrap_or(-1) {
+        self.kind = match isize::try_from(kind).unwrap_or(-1) {
             raw::REDISMODULE_KEYTYPE_EMPTY => Kind::Empty,
             raw::REDISMODULE_KEYTYPE_STRING => Kind::String,
             raw::REDISMODULE_KEYTYPE_HASH => Kind::Hash,
             raw::REDISMODULE_KEYTYPE_ZSET => Kind::SortedSet,
             _ => Kind::Other,
-        }
+        };
     }
 
     /// When the key expires, in milliseconds since the Unix epoch; None if it does not, or is not there.
@@ -131,6 +141,7 @@ impl<'call> Key<'call> {
             }
             api!(RedisModule_Replicate)(self.ctx, c"UNLINK".as_ptr(), c"s".as_ptr(), self.name.as_ptr());
         }
+        self.kind = Kind::Empty;
         self.changed = true;
     }
 
@@ -206,39 +217,58 @@ impl<'call> Key<'call> {
     }
 
     /// Sets fields of a hash, which is created if there is none.
+    #[inline(always)]
     pub fn set_fields(&mut self, fields: &[(&OwnedString, OwnedString)]) {
         if self.handle.is_null() {
             return;
         }
-        for (field, value) in fields {
-            // SAFETY: the handle is open for writing; the list ends in null; the server copies both strings.
-            unsafe {
-                api!(RedisModule_HashSet)(
-                    self.handle,
-                    raw::REDISMODULE_HASH_NONE as c_int,
-                    field.as_ptr(),
-                    value.as_ptr(),
-                    null_mut::<c_void>(),
-                );
-            }
+        /// Sets these fields by one call, and replicates that by another.
+        macro_rules! set {
+            ($format:literal, $($pair:ident)+) => {
+                // SAFETY: the handle is open for writing; the list of fields and values ends in null, and the format
+                // agrees with it; the server copies or keeps what it is given.
+                unsafe {
+                    api!(RedisModule_HashSet)(
+                        self.handle,
+                        raw::REDISMODULE_HASH_NONE as c_int,
+                        $($pair.0.as_ptr(), $pair.1.as_ptr(),)+
+                        null_mut::<c_void>(),
+                    );
+                    api!(RedisModule_Replicate)(
+                        self.ctx,
+                        c"HSET".as_ptr(),
+                        $format.as_ptr(),
+                        self.name.as_ptr(),
+                        $($pair.0.as_ptr(), $pair.1.as_ptr(),)+
+                    );
+                }
+            };
         }
         match fields {
             [] => return,
-            // SAFETY: format and arguments agree; the server keeps what it replicates.
-            [(field, value)] => unsafe {
-                api!(RedisModule_Replicate)(
-                    self.ctx,
-                    c"HSET".as_ptr(),
-                    c"sss".as_ptr(),
-                    self.name.as_ptr(),
-                    field.as_ptr(),
-                    value.as_ptr(),
-                );
-            },
-            fields => {
-                let words = fields.iter().flat_map(|(field, value)| [field.as_ptr(), value.as_ptr()]);
+            [a] => set!(c"sss", a),
+            [a, b] => set!(c"sssss", a b),
+            [a, b, c] => set!(c"sssssss", a b c),
+            [a, b, c, d] => set!(c"sssssssss", a b c d),
+            many => {
+                for (field, value) in many {
+                    // SAFETY: as above.
+                    unsafe {
+                        api!(RedisModule_HashSet)(
+                            self.handle,
+                            raw::REDISMODULE_HASH_NONE as c_int,
+                            field.as_ptr(),
+                            value.as_ptr(),
+                            null_mut::<c_void>(),
+                        );
+                    }
+                }
+                let words = many.iter().flat_map(|(field, value)| [field.as_ptr(), value.as_ptr()]);
                 self.replicate_list(c"HSET".as_ptr(), words.collect());
             }
+        }
+        if self.kind != Kind::Hash {
+            self.look();
         }
         self.changed = true;
     }
@@ -261,10 +291,21 @@ impl<'call> Key<'call> {
             }
         }
         self.replicate_list(c"HDEL".as_ptr(), fields.iter().map(|field| field.as_ptr()).collect());
+        self.look();
         self.changed = true;
     }
 
     // Sorted sets.
+
+    /// How many elements the key holds; none where there is no key.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        if self.handle.is_null() {
+            return 0;
+        }
+        // SAFETY: the handle is open.
+        unsafe { api!(RedisModule_ValueLength)(self.handle) }
+    }
 
     /// The member with the highest score.
     #[must_use]
@@ -319,27 +360,28 @@ impl<'call> Key<'call> {
         }
     }
 
-    /// Adds a member to a sorted set, which is created if there is none.
-    pub fn add_member(&mut self, score: i64, member: &OwnedString) {
+    /// Adds a member to a sorted set, which is created if there is none. `score_text` is what is replicated.
+    pub fn add_member(&mut self, score: f64, score_text: &[u8], member: &OwnedString) {
         if self.handle.is_null() {
             return;
         }
-        // Scores are microseconds, exact as doubles until the year 2255.
-        #[allow(clippy::cast_precision_loss)]
-        let exact = score as f64;
-        // SAFETY: the handle is open for writing; format and arguments agree.
+        // SAFETY: the handle is open for writing; format and arguments agree, and the server copies the text.
         unsafe {
-            if !is_ok(api!(RedisModule_ZsetAdd)(self.handle, exact, member.as_ptr(), null_mut())) {
+            if !is_ok(api!(RedisModule_ZsetAdd)(self.handle, score, member.as_ptr(), null_mut())) {
                 return;
             }
             api!(RedisModule_Replicate)(
                 self.ctx,
                 c"ZADD".as_ptr(),
-                c"sls".as_ptr(),
+                c"sbs".as_ptr(),
                 self.name.as_ptr(),
-                score,
+                score_text.as_ptr().cast::<c_char>(),
+                score_text.len(),
                 member.as_ptr(),
             );
+        }
+        if self.kind != Kind::SortedSet {
+            self.look();
         }
         self.changed = true;
     }
@@ -352,12 +394,13 @@ impl<'call> Key<'call> {
         for member in members {
             self.remove_member(member);
         }
+        self.look();
         self.replicate_list(c"ZREM".as_ptr(), members.iter().map(OwnedString::as_ptr).collect());
     }
 
     /// Removes up to `at_most` members of lowest score, none of them above `score`.
     pub fn remove_lowest(&mut self, score: f64, at_most: usize) {
-        let mut lowest = Vec::new();
+        let mut lowest: SmallVec<[_; 8]> = SmallVec::new();
         // From rank 0 on, which is what is replicated.
         self.members_from(f64::NEG_INFINITY, false, |member| {
             let goes = member.score <= score && lowest.len() < at_most;
@@ -372,6 +415,7 @@ impl<'call> Key<'call> {
         for member in &lowest {
             self.remove_member(member);
         }
+        self.look();
         let last_rank = i64::try_from(lowest.len()).unwrap_or(i64::MAX).saturating_sub(1);
         // SAFETY: format and arguments agree.
         unsafe {
@@ -386,6 +430,7 @@ impl<'call> Key<'call> {
         }
     }
 
+    /// Whoever calls this [looks](Self::look) when done.
     fn remove_member(&mut self, member: &OwnedString) {
         // SAFETY: the handle is open for writing, and no range is under way.
         unsafe {

@@ -86,9 +86,9 @@ impl Drop for OwnedString {
 /// `string` is live and unchanged for `'a`.
 pub(super) unsafe fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     let mut length = 0;
-    // SAFETY: the server answers a pointer to `length` bytes that live as long as the string.
+    // SAFETY: the server answers a pointer, never null, to `length` bytes that live as long as the string.
     unsafe {
         let start = api!(RedisModule_StringPtrLen)(string, &mut length);
-        if start.is_null() { &[] } else { std::slice::from_raw_parts(start.cast::<u8>(), length) }
+        std::slice::from_raw_parts(start.cast::<u8>(), length)
     }
 }

@@ -39,6 +39,10 @@ impl Log for MemoryLog {
         Ok(())
     }
 
+    fn length(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
     fn add(&mut self, entry: &Entry) {
         self.touch();
         let mut entries = self.entries.borrow_mut();

@@ -51,13 +51,11 @@ impl Subject {
         };
         let mut limiter = algorithm.resume(&terms, self.field.as_deref(), now).expect("own state parses");
         let verdict = limiter.judge(&ask).ok()?;
-        if verdict.charge != 0 {
-            limiter.charge(verdict.charge);
-        }
+        let answer = limiter.settle(verdict.charge, &ask, &verdict);
         if verdict.charge != 0 || (limiter.was_pulled() && ask.cost != 0) {
             self.field = limiter.state().map(|text| text.as_bytes().to_vec());
         }
-        Some(limiter.answer(&ask, &verdict).integers().map(i128::from))
+        Some(answer.integers().map(i128::from))
     }
 
     fn call_log(&mut self, terms: &Terms, ask: &Ask, now: Time) -> Option<[i128; 7]> {

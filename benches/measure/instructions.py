@@ -26,6 +26,7 @@ from server import ROOT, Server, load_scripts, markdown, module, redis_cell, ser
 
 LIMITS = Path(__file__).with_name("limits.txt")
 KEPT = ROOT / "target" / "callgrind"
+SAME_SEED = Path(__file__).with_name("same_seed.c")
 SETUPS = {
     "alone": [],
     "with AOF": ["--appendonly", "yes", "--appendfsync", "no", "--auto-aof-rewrite-percentage", "0"],
@@ -38,8 +39,17 @@ def limits():
     return {name.split(" [")[0]: int(most) for most, name in rows}
 
 
+def same_seed(folder):
+    """The library that makes the server's random numbers the same in every run."""
+    library = folder / "same_seed.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, SAME_SEED, "-ldl"], check=True)
+    return library
+
+
 def wrapper(folder):
     return [
+        "env",
+        f"LD_PRELOAD={same_seed(folder)}",
         "valgrind",
         "--quiet",
         "--tool=callgrind",

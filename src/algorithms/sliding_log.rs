@@ -52,7 +52,14 @@ impl Entry {
     }
 }
 
-/// What both are is below [`TOTALS`].
+/// Both are below [`TOTALS`], and so is what it answers.
+#[inline(always)]
+fn sum(total: i64, units: i64) -> i64 {
+    let sum = total.saturating_add(units);
+    if sum < TOTALS { sum } else { sum.saturating_sub(TOTALS) }
+}
+
+/// As [`sum`].
 #[inline(always)]
 fn difference(total: i64, earlier: i64) -> i64 {
     let difference = total.saturating_sub(earlier);
@@ -211,7 +218,7 @@ impl<L: Log> SlidingLog<L> {
             self.in_window = Some(InWindow::new(entry, entry));
             return;
         };
-        let total = last.total.saturating_add(units) % TOTALS;
+        let total = sum(last.total, units);
         let entry = Entry { at: self.now.max(last.at.after(Span::from_us(1))), total, units };
         self.log.add(&entry);
         self.newest = Some(entry);
@@ -226,7 +233,7 @@ impl<L: Log> SlidingLog<L> {
         let every = trim_every(self.log.length());
         // Were all entries of this size, totals would pass a multiple of the step every so many entries.
         let step = units.saturating_mul(i64::try_from(every).unwrap_or(i64::MAX));
-        if last.total.checked_div(step) != total.checked_div(step) {
+        if total.checked_rem(step).is_none_or(|past| past < units) {
             self.log.remove_oldest(self.stale_until(), every.saturating_mul(2));
         }
     }

@@ -409,18 +409,17 @@ const DAY_MS: i64 = 86_400_000;
 /// A limiter's name.
 fn name(word: &[u8]) -> Result<&[u8], Error> {
     let fits = (1..=MAX_NAME).contains(&word.len())
-        && word.iter().all(|byte| IN_NAMES.checked_shr(u32::from(*byte)).is_some_and(|bits| bits & 1 == 1));
+        && word.iter().all(|byte| IN_NAMES.get(usize::from(*byte)) == Some(&true));
     if fits { Ok(word) } else { Err(Error::Argument("AS", Accepts::Name)) }
 }
 
-/// The bytes that names may have, as bits.
-const IN_NAMES: u128 = {
-    let mut in_names = 0;
+/// Which bytes names may have.
+#[allow(clippy::indexing_slicing, reason = "it happens when this is compiled")]
+const IN_NAMES: [bool; 256] = {
+    let mut in_names = [false; 256];
     let mut byte: u8 = 0;
     while byte < 128 {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-') {
-            in_names |= 1_u128 << byte;
-        }
+        in_names[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
         byte = byte.saturating_add(1);
     }
     in_names

@@ -324,17 +324,17 @@ impl<'call> Key<'call> {
 
     /// Visits the members whose score is above `score`, lowest first, until `visit` answers false.
     pub fn members_above(&self, score: f64, visit: impl FnMut(Member) -> bool) {
-        self.members_from(score, true, visit);
+        self.members_within(score, true, f64::INFINITY, visit);
     }
 
-    /// As [`members_above`](Self::members_above), with or without members of that very score.
-    fn members_from(&self, score: f64, above: bool, mut visit: impl FnMut(Member) -> bool) {
+    /// Visits the members whose score is from `least` (not that itself, if `above`) to `most`.
+    fn members_within(&self, least: f64, above: bool, most: f64, mut visit: impl FnMut(Member) -> bool) {
         if self.kind() != Kind::SortedSet {
             return;
         }
         // SAFETY: the handle is open on a sorted set; the iterator is stopped before any change.
         unsafe {
-            api!(RedisModule_ZsetFirstInScoreRange)(self.handle, score, f64::INFINITY, c_int::from(above), 0);
+            api!(RedisModule_ZsetFirstInScoreRange)(self.handle, least, most, c_int::from(above), 0);
             while let Some(member) = self.current_member() {
                 if !visit(member) {
                     break;
@@ -400,14 +400,14 @@ impl<'call> Key<'call> {
 
     /// Removes up to `at_most` members of lowest score, none of them above `score`.
     pub fn remove_lowest(&mut self, score: f64, at_most: usize) {
+        if at_most == 0 {
+            return;
+        }
         let mut lowest: SmallVec<[_; 8]> = SmallVec::new();
         // From rank 0 on, which is what is replicated.
-        self.members_from(f64::NEG_INFINITY, false, |member| {
-            let goes = member.score <= score && lowest.len() < at_most;
-            if goes {
-                lowest.push(member.text);
-            }
-            goes
+        self.members_within(f64::NEG_INFINITY, false, score, |member| {
+            lowest.push(member.text);
+            lowest.len() < at_most
         });
         if lowest.is_empty() {
             return;
@@ -422,9 +422,9 @@ impl<'call> Key<'call> {
             api!(RedisModule_Replicate)(
                 self.ctx,
                 c"ZREMRANGEBYRANK".as_ptr(),
-                c"sll".as_ptr(),
+                c"scl".as_ptr(),
                 self.name.as_ptr(),
-                0_i64,
+                c"0".as_ptr(),
                 last_rank,
             );
         }

@@ -40,7 +40,7 @@ lint: ## check formatting, clippy, rustdoc
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --document-private-items
 
-bench-instructions: ## count each command's instructions, fail above benches/measure/limits.txt (ONLY="fixed log", ANNOTATE=1)
+bench-instructions: ## count each command's instructions, fail above benches/measure/limits.txt (ONLY="fixed log", ANNOTATE=1, REDIS_CELL=)
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory build
 	@$(MEASURE)/instructions.py $(ONLY) $(if $(ANNOTATE),--annotate) $(if $(SAVE),--save docs/performance/instructions.json)

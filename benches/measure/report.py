@@ -51,6 +51,7 @@ COUNTED = [
     "RL.SLIDINGCOUNTER, allowed",
     "RL.SLIDINGLOG of 55, allowed",
     "RL.ALL of three, allowed",
+    "CL.THROTTLE, allowed",
     "redis-cell, allowed",
     "Lua fixed_window, allowed",
     "Lua token_bucket, allowed",

@@ -344,6 +344,29 @@ fn log_call(cost: i128) -> Call {
 }
 
 #[test]
+fn stale_entries_of_a_log_stay_few_whatever_its_calls_cost() {
+    let mut rng = StdRng::seed_from_u64(7);
+    for costs in
+        [&[1][..], &[2], &[850], &[1, 3], &[1, 100_000], &[7, 11, 13], &[1, 2, 3, 5, 850], &[4, 8, 16, 64]]
+    {
+        for live in [3, 50, 1000] {
+            let (mut subject, mut now) = (Subject::default(), BEGIN);
+            let mut most = 0;
+            for index in 0..live * 10 {
+                now += 60_000_000 / live as i128;
+                let mut call = log_call(costs[rng.random_range(0..costs.len())]);
+                call.limit = 1_000_000_000;
+                assert_eq!(subject.call(&call, now).unwrap()[0], 1);
+                if index > live {
+                    most = most.max(subject.log.entries.borrow().len());
+                }
+            }
+            assert!(most <= live + 200, "costs {costs:?}: {most} entries, {live} of them in the window");
+        }
+    }
+}
+
+#[test]
 fn waits_in_a_long_log_are_exact_for_any_cost() {
     let mut rng = StdRng::seed_from_u64(5);
     let (subject, all) = long_log(3000, &mut rng);

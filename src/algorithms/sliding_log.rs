@@ -11,12 +11,20 @@ const TOTALS: i64 = 1_000_000_000_000_000_000;
 /// Scores below this are not ours: it is September 2001 in microseconds, and seconds or milliseconds never get there.
 const EARLIEST: Time = Time::from_us(1_000_000_000_000_000);
 
+/// The fewest entries that are added between looks for stale ones.
+const TRIM_EVERY: i64 = 4;
+
 /// How many entries are added between looks for stale ones; twice as many may go then, so that they get fewer.
 ///
 /// Each look costs about as much however many entries go, and each that stays makes a small log's calls slower (it is
-/// walked from its end) but not a large one's. So it is a sixteenth of the log, and few enough that no call stalls.
+/// walked from its end) but not a large one's. So it is about a sixteenth of the log, and few enough that no call stalls;
+/// a multiple of [`TRIM_EVERY`].
 fn trim_every(length: usize) -> usize {
-    (length / 16).clamp(4, 16)
+    match length {
+        0..128 => 4,
+        128..256 => 8,
+        _ => 16,
+    }
 }
 
 /// Entries looked through one by one, where there may be any number.
@@ -223,18 +231,21 @@ impl<L: Log> SlidingLog<L> {
         self.log.add(&entry);
         self.newest = Some(entry);
         // The new entry may have moved the log's time on, and the oldest out of the window.
-        let oldest = if within.oldest.at > self.stale_until() {
-            within.oldest
+        self.in_window = Some(if within.oldest.at > self.stale_until() {
+            InWindow { newest: entry, used: within.used.saturating_add(units), ..within }
         } else {
             // What cannot be read counts, rather than not.
-            self.log.first_after(self.stale_until()).map_or(within.oldest, |next| next.unwrap_or(entry))
-        };
-        self.in_window = Some(InWindow::new(oldest, entry));
-        let every = trim_every(self.log.length());
-        // Were all entries of this size, totals would pass a multiple of the step every so many entries.
-        let step = units.saturating_mul(i64::try_from(every).unwrap_or(i64::MAX));
-        if total.checked_rem(step).is_none_or(|past| past < units) {
-            self.log.remove_oldest(self.stale_until(), every.saturating_mul(2));
+            let next = self.log.first_after(self.stale_until());
+            InWindow::new(next.map_or(within.oldest, |next| next.unwrap_or(entry)), entry)
+        });
+        // Were all entries of this size, totals would pass a multiple of this every so many entries.
+        let passes =
+            |every: i64| total.checked_rem(units.saturating_mul(every)).is_none_or(|past| past < units);
+        if passes(TRIM_EVERY) {
+            let every = trim_every(self.log.length());
+            if passes(i64::try_from(every).unwrap_or(TRIM_EVERY)) {
+                self.log.remove_oldest(self.stale_until(), every.saturating_mul(2));
+            }
         }
     }
 

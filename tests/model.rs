@@ -95,6 +95,24 @@ fn text_of_state_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn text_holds_whole_numbers_or_none() {
+    use redis_limiter::algorithms::text::Text;
+    for held in 0..=64 {
+        for value in [0, 7, 12_345_678, 1_763_902_000_123_456, i64::MAX, i64::MIN] {
+            let before = "x".repeat(held);
+            let (mut text, mut decimal) = (Text::default(), Text::default());
+            text.push(before.as_bytes()).number(value);
+            let number = String::from_utf8_lossy(&text.as_bytes()[held..]).into_owned();
+            assert!(number.is_empty() && held > 40 || number == value.to_string(), "{held} and {number}");
+            decimal.push(before.as_bytes()).millionths(value);
+            let figure = String::from_utf8_lossy(&decimal.as_bytes()[held..]).into_owned();
+            let whole = Text::default().millionths(value).as_bytes().to_vec();
+            assert!(figure.is_empty() && held > 30 || figure.as_bytes() == whole, "{held} and {figure}");
+        }
+    }
+}
+
+#[test]
 fn text_that_is_no_state_is_not_read() {
     use redis_limiter::algorithms::text::{leading_number, millionths, number, stamped};
     let at = 1_763_902_000_123_456;

@@ -346,23 +346,51 @@ fn log_call(cost: i128) -> Call {
 #[test]
 fn stale_entries_of_a_log_stay_few_whatever_its_calls_cost() {
     let mut rng = StdRng::seed_from_u64(7);
-    for costs in
-        [&[1][..], &[2], &[850], &[1, 3], &[1, 100_000], &[7, 11, 13], &[1, 2, 3, 5, 850], &[4, 8, 16, 64]]
-    {
-        for live in [3, 50, 1000] {
-            let (mut subject, mut now) = (Subject::default(), BEGIN);
-            let mut most = 0;
+    let cycles: [&[i128]; 10] = [
+        &[1],
+        &[2],
+        &[850],
+        &[1, 100_000],
+        &[7, 11, 13],
+        &[1, 1, 14],
+        &[1, 2, 29],
+        &[1, 1, 1, 1, 1, 1, 1, 1, 8],
+        &[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 21],
+        &[4, 8, 16, 64],
+    ];
+    for costs in cycles {
+        for (live, at_random) in [(3, false), (50, false), (1000, false), (1000, true)] {
+            let (mut subject, mut now, mut most) = (Subject::default(), BEGIN, 0);
             for index in 0..live * 10 {
                 now += 60_000_000 / live as i128;
-                let mut call = log_call(costs[rng.random_range(0..costs.len())]);
+                let next = if at_random { rng.random_range(0..costs.len()) } else { index % costs.len() };
+                let mut call = log_call(if index == 0 { 13 } else { costs[next] });
                 call.limit = 1_000_000_000;
                 assert_eq!(subject.call(&call, now).unwrap()[0], 1);
                 if index > live {
                     most = most.max(subject.log.entries.borrow().len());
                 }
             }
-            assert!(most <= live + 200, "costs {costs:?}: {most} entries, {live} of them in the window");
+            assert!(most <= live + 32, "costs {costs:?}: {most} entries, {live} of them in the window");
         }
+    }
+}
+
+#[test]
+fn no_choice_of_costs_keeps_stale_entries_in_a_log() {
+    // A caller who looks ahead: the first cost with which the total stays clear of where a look would be.
+    for every in [4, 8, 16] {
+        let (mut subject, mut now, mut total) = (Subject::default(), BEGIN, 0);
+        for _ in 0..5000 {
+            now += 60_000_000 / 1000;
+            let cost = (1..100).find(|cost| (total + cost) % (cost * every) >= *cost).unwrap_or(1);
+            total += cost;
+            let mut call = log_call(cost);
+            call.limit = 1_000_000_000;
+            assert_eq!(subject.call(&call, now).unwrap()[0], 1);
+        }
+        let held = subject.log.entries.borrow().len();
+        assert!(held <= 1032, "{held} entries, 1000 of them in the window");
     }
 }
 

@@ -11,17 +11,17 @@ const TOTALS: i64 = 1_000_000_000_000_000_000;
 /// Scores below this are not ours: it is September 2001 in microseconds, and seconds or milliseconds never get there.
 const EARLIEST: Time = Time::from_us(1_000_000_000_000_000);
 
-/// The fewest entries that are added between looks for stale ones.
+/// Stale entries are looked for at least each time this many entries were added to a small log …
 const TRIM_EVERY: i64 = 4;
 
-/// How many entries are added between looks for stale ones; twice as many may go then, so that they get fewer.
+/// … and to a log of this length: twice as many may go then, so that they get fewer.
 ///
 /// Each look costs about as much however many entries go, and each that stays makes a small log's calls slower (it is
 /// walked from its end) but not a large one's. So it is about a sixteenth of the log, and few enough that no call stalls;
 /// a multiple of [`TRIM_EVERY`].
-fn trim_every(length: usize) -> usize {
+fn trim_every(length: usize) -> i64 {
     match length {
-        0..128 => 4,
+        0..128 => TRIM_EVERY,
         128..256 => 8,
         _ => 16,
     }
@@ -238,13 +238,13 @@ impl<L: Log> SlidingLog<L> {
             let next = self.log.first_after(self.stale_until());
             InWindow::new(next.map_or(within.oldest, |next| next.unwrap_or(entry)), entry)
         });
-        // Were all entries of this size, totals would pass a multiple of this every so many entries.
-        let passes =
-            |every: i64| total.checked_rem(units.saturating_mul(every)).is_none_or(|past| past < units);
+        // An entry has one unit or more, so no sequence of costs adds more entries than that without passing a multiple.
+        let passes = |every: i64| last.total.checked_div(every) != total.checked_div(every);
         if passes(TRIM_EVERY) {
             let every = trim_every(self.log.length());
-            if passes(i64::try_from(every).unwrap_or(TRIM_EVERY)) {
-                self.log.remove_oldest(self.stale_until(), every.saturating_mul(2));
+            if passes(every) {
+                let at_most = usize::try_from(every.saturating_mul(2)).unwrap_or(WALK_AT_MOST);
+                self.log.remove_oldest(self.stale_until(), at_most);
             }
         }
     }

@@ -42,9 +42,12 @@ impl Text {
         self
     }
 
-    /// Appends a whole number in decimal, if eight bytes more than it needs are left.
+    /// Appends a whole number in decimal, if there is room for the longest.
     #[inline]
     pub fn number(&mut self, value: i64) -> &mut Self {
+        if self.length > CAPACITY - LONGEST {
+            return self;
+        }
         if value < 0 {
             self.byte(b'-');
         }
@@ -61,9 +64,14 @@ impl Text {
         self.eight(to_eight_digits(lower), 8)
     }
 
-    /// Appends a figure given in millionths as a decimal without trailing zeros: 26750000 as `26.75`.
+    /// Appends a figure given in millionths as a decimal without trailing zeros: 26750000 as `26.75`. As
+    /// [`number`](Self::number), if there is room for the longest.
     #[inline]
     pub fn millionths(&mut self, value: i64) -> &mut Self {
+        // The point, and eight bytes that are written for six digits.
+        if self.length > CAPACITY - LONGEST - 9 {
+            return self;
+        }
         let value = value.max(0);
         self.number(value / MILLION);
         let rest = (value % MILLION).unsigned_abs();
@@ -94,6 +102,9 @@ impl Text {
         self
     }
 }
+
+/// A sign and nineteen digits.
+const LONGEST: usize = 20;
 
 /// Numbers below this have at most eight digits.
 const EIGHT_DIGITS: u64 = 100_000_000;

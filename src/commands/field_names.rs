@@ -64,12 +64,13 @@ fn create(tag: Tag, limit: Limit<'_>, place: Option<&mut Option<Kept>>) -> Rc<Ow
 
 /// Where a name is kept, if it is.
 fn place(tag: Tag, limit: &Limit<'_>) -> usize {
-    let tag = u64::from(u16::from_le_bytes(tag));
+    let [first, second] = tag;
+    let tag = u64::from(second).wrapping_mul(3).wrapping_add(u64::from(first));
     let name = limit.name.last().map_or(0, |last| u64::from(*last)).wrapping_mul(7);
     // Windows are whole milliseconds, mostly seconds: the odd multiplier brings what differs to the top.
     let window = limit.terms.window.us().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let length = limit.name.len();
-    (window.wrapping_add(tag >> 8).wrapping_add(name) as usize).wrapping_add(length) % PLACES
+    (window.wrapping_add(tag).wrapping_add(name) as usize).wrapping_add(length) % PLACES
 }
 
 /// Frees all names, before the module is unloaded.

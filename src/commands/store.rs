@@ -32,6 +32,7 @@ impl Log for StoredLog<'_> {
         self.key.length()
     }
 
+    #[inline(always)]
     fn add(&mut self, entry: &Entry) {
         let mut score_text = Text::default();
         score_text.number(entry.at.us());

@@ -14,8 +14,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use memory_log::MemoryLog;
-use redis_limiter::algorithms::decision::{Answer, Ask, Mode, answer, judge};
-use redis_limiter::algorithms::{Algorithm, FieldLimiter, Limiter as _, SlidingLog, Span, Terms, Time};
+use redis_limiter::algorithms::decision::{Ask, Mode, answer, judge};
+use redis_limiter::algorithms::{
+    Algorithm, Decision, Extent, FieldState, FixedWindow, LeakyBucket, Limiter as _, SlidingCounter,
+    SlidingLog, Span, Terms, Time, TokenBucket,
+};
 
 const NOW: i64 = 1_763_902_020_000_000;
 const MINUTE: i64 = 60_000;
@@ -28,37 +31,36 @@ fn one(limit: i64) -> Ask {
     Ask { limit, cost: 1, mode: Mode::Whole }
 }
 
-fn decide(limiter: &mut FieldLimiter, limit: i64) -> Answer {
-    let ask = one(limit);
-    let verdict = limiter.judge(&ask).unwrap();
-    limiter.settle(verdict.charge, &ask, &verdict)
+fn fields(criterion: &mut Criterion) {
+    field::<TokenBucket>(criterion, "token_bucket", Algorithm::TokenBucket, "26.75@1763902019123456");
+    field::<LeakyBucket>(criterion, "leaky_bucket", Algorithm::LeakyBucket, "26.75@1763902019123456");
+    field::<FixedWindow>(criterion, "fixed_window", Algorithm::FixedWindow, "17@1763902060000000");
+    field::<SlidingCounter>(criterion, "sliding_counter", Algorithm::SlidingCounter, "5,12@1763902020000000");
 }
 
-fn fields(criterion: &mut Criterion) {
-    let states = [
-        ("token_bucket", Algorithm::TokenBucket, "26.75@1763902019123456"),
-        ("leaky_bucket", Algorithm::LeakyBucket, "26.75@1763902019123456"),
-        ("fixed_window", Algorithm::FixedWindow, "17@1763902060000000"),
-        ("sliding_counter", Algorithm::SlidingCounter, "5,12@1763902020000000"),
-    ];
-    for (name, algorithm, state) in states {
-        for (outcome, limit) in [("allowed", 100), ("denied", 5)] {
-            let terms = terms(limit);
-            let now = Time::from_us(NOW);
-            // As a command does it: from the stored text to the text to store.
-            criterion.bench_function(&format!("{name}/{outcome}"), |bencher| {
-                bencher.iter(|| {
-                    let stored = Some(black_box(state.as_bytes()));
-                    let mut limiter = algorithm.resume(&terms, stored, now).unwrap();
-                    let answer = decide(&mut limiter, limit);
-                    (answer, (answer.allowed > 0).then(|| limiter.state()))
-                });
+fn field<A: FieldState + Copy>(criterion: &mut Criterion, name: &str, algorithm: Algorithm, state: &str) {
+    for (outcome, limit) in [("allowed", 100), ("denied", 5)] {
+        let (terms, ask, now) = (terms(limit), one(limit), Time::from_us(NOW));
+        // As a command does it: from the stored text to the text to store.
+        criterion.bench_function(&format!("{name}/{outcome}"), |bencher| {
+            bencher.iter(|| {
+                let stored = Some(black_box(state.as_bytes()));
+                let mut decision = Decision::default();
+                algorithm.decide(&terms, stored, now, &ask, Extent::All, &mut decision).unwrap();
+                decision
             });
-            criterion.bench_function(&format!("{name}/{outcome}, without text"), |bencher| {
-                let limiter = algorithm.resume(&terms, Some(state.as_bytes()), now).unwrap();
-                bencher.iter(|| decide(&mut black_box(limiter), limit));
+        });
+        criterion.bench_function(&format!("{name}/{outcome}, without text"), |bencher| {
+            let limiter = A::resume(&terms, Some(state.as_bytes()), now).unwrap();
+            bencher.iter(|| {
+                let mut limiter = black_box(limiter);
+                let verdict = judge(&limiter, &ask).unwrap();
+                if verdict.charge != 0 {
+                    limiter.charge(verdict.charge);
+                }
+                answer(&limiter, &ask, &verdict)
             });
-        }
+        });
     }
 }
 

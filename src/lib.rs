@@ -52,8 +52,8 @@ fn register(server: &server::Load, arguments: &[RedisString]) -> Result<(), Stri
 }
 
 /// Gives back what the module holds of the server's.
-fn unload(_: &Context) -> Status {
-    commands::forget_field_names();
+fn unload(context: &Context) -> Status {
+    commands::forget_field_names(&server::Unload::begin(context));
     Status::Ok
 }
 

@@ -30,7 +30,7 @@ pub struct Ask {
 pub struct TooMuch;
 
 /// What is to be done with an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// 1 or 0; with [`Mode::Partial`], the units granted.
     pub allowed: i64,

@@ -13,6 +13,7 @@ pub struct FixedWindow {
 }
 
 /// When a window that is open at `now` ends: `window` from now, or at the next aligned boundary.
+#[inline(always)]
 fn end_of_window(terms: &Terms, now: Time) -> Time {
     let Some(offset) = terms.offset else {
         return now.after(terms.window);

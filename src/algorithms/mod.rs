@@ -73,7 +73,7 @@ pub trait Limiter {
 pub type Tag = [u8; 2];
 
 /// An algorithm whose state is one line of text, so that it can live in a hash's field.
-trait FieldState: Limiter + Sized {
+pub trait FieldState: Limiter + Sized {
     /// The prefixes of fields that may hold the state.
     const TAGS: &[Tag];
 
@@ -88,6 +88,86 @@ trait FieldState: Limiter + Sized {
 
     /// Whether the stored state lay so far in the future that it was pulled to the present.
     fn was_pulled(&self) -> bool;
+
+    /// Judges `ask` and carries out as much of the verdict as `extent` says. All is written to `decision`, which must be
+    /// new: what comes back by value is copied from one place to the next.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMuch`] if a forced cost would pass what can be counted.
+    #[inline(always)]
+    fn decide(mut self, ask: &Ask, extent: Extent, decision: &mut Decision) -> Result<(), TooMuch> {
+        let verdict = decision::judge(&self, ask)?;
+        let charge = if extent == Extent::All { verdict.charge } else { 0 };
+        if charge != 0 {
+            self.charge(charge);
+        }
+        decision.verdict = verdict;
+        decision.answer = decision::answer(&self, ask, &verdict);
+        let changes = charge != 0 || (extent != Extent::Nothing && ask.cost != 0 && self.was_pulled());
+        if !changes {
+            decision.state = NewState::Same;
+        } else if self.used() == 0 {
+            decision.state = NewState::None;
+        } else {
+            decision.state = NewState::Text;
+            self.format(&mut decision.text);
+        }
+        Ok(())
+    }
+}
+
+/// As much of a verdict as is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    All,
+    /// Nothing is charged, since another limit refuses; but state from the future is pulled to the present.
+    Refused,
+    /// Nothing at all: it was only a question.
+    Nothing,
+}
+
+impl Extent {
+    /// What is left of it where another limit refuses.
+    #[must_use]
+    pub fn refused(self) -> Self {
+        if self == Self::All { Self::Refused } else { self }
+    }
+}
+
+/// What a call comes to.
+#[derive(Clone, Copy, Default)]
+pub struct Decision {
+    /// What was found.
+    pub verdict: Verdict,
+    /// The reply.
+    pub answer: Answer,
+    /// What is to be stored.
+    pub state: NewState,
+    /// That, if it is a text.
+    pub text: Text,
+}
+
+/// What a call leaves to be stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NewState {
+    /// What was stored.
+    #[default]
+    Same,
+    /// Nothing: nothing is used.
+    None,
+    /// [`Decision::text`].
+    Text,
+}
+
+/// Why nothing can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// The stored state is none of the algorithm's.
+    BadState,
+    /// A forced cost would pass what can be counted.
+    TooMuch,
 }
 
 macro_rules! field_algorithms {
@@ -96,12 +176,6 @@ macro_rules! field_algorithms {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Algorithm {
             $(#[doc = concat!("[`", stringify!($algorithm), "`]")] $algorithm,)*
-        }
-
-        /// A limiter of any [`Algorithm`].
-        #[derive(Clone, Copy, Debug)]
-        pub enum FieldLimiter {
-            $(#[doc = concat!("[`", stringify!($algorithm), "`]")] $algorithm($algorithm),)*
         }
 
         impl Algorithm {
@@ -118,58 +192,27 @@ macro_rules! field_algorithms {
                 match self { $(Self::$algorithm => <$algorithm as FieldState>::tag(terms),)* }
             }
 
-            /// The limiter as `stored` left it, at `now`; unused without. None if `stored` does not parse.
-            #[must_use]
-            #[inline(always)]
-            pub fn resume(self, terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<FieldLimiter> {
-                match self {
-                    $(Self::$algorithm => {
-                        <$algorithm as FieldState>::resume(terms, stored, now).map(FieldLimiter::$algorithm)
-                    })*
-                }
-            }
-        }
-
-        impl FieldLimiter {
-            /// The state to store; None when nothing is used, which is no state.
-            #[must_use]
-            #[inline(always)]
-            pub fn state(&self) -> Option<Text> {
-                let mut text = Text::default();
-                match self {
-                    $(Self::$algorithm(limiter) if limiter.used() > 0 => limiter.format(&mut text),)*
-                    _ => return None,
-                }
-                Some(text)
-            }
-
-            /// Whether the stored state lay so far in the future that it was pulled to the present.
-            #[must_use]
-            #[inline(always)]
-            pub fn was_pulled(&self) -> bool {
-                match self { $(Self::$algorithm(limiter) => limiter.was_pulled(),)* }
-            }
-
-            /// As [`decision::judge`].
+            /// What `ask` comes to at `now`, with the limiter as `stored` left it, unused without: as
+            /// [`FieldState::decide`].
             ///
             /// # Errors
             ///
-            /// [`TooMuch`] if a forced cost would pass what can be counted.
+            /// `stored` does not parse, or a forced cost would pass what can be counted.
             #[inline(always)]
-            pub fn judge(&self, ask: &Ask) -> Result<Verdict, TooMuch> {
-                match self { $(Self::$algorithm(limiter) => decision::judge(limiter, ask),)* }
-            }
-
-            /// Charges `units`, if any, as [`Limiter::charge`], and answers as [`decision::answer`].
-            #[inline(always)]
-            #[must_use]
-            pub fn settle(&mut self, units: i64, ask: &Ask, verdict: &Verdict) -> Answer {
+            pub fn decide(
+                self,
+                terms: &Terms,
+                stored: Option<&[u8]>,
+                now: Time,
+                ask: &Ask,
+                extent: Extent,
+                decision: &mut Decision,
+            ) -> Result<(), Undecided> {
                 match self {
-                    $(Self::$algorithm(limiter) => {
-                        if units != 0 {
-                            limiter.charge(units);
-                        }
-                        decision::answer(limiter, ask, verdict)
+                    $(Self::$algorithm => {
+                        let limiter = <$algorithm as FieldState>::resume(terms, stored, now);
+                        let limiter = limiter.ok_or(Undecided::BadState)?;
+                        limiter.decide(ask, extent, decision).map_err(|TooMuch| Undecided::TooMuch)
                     })*
                 }
             }

@@ -5,7 +5,7 @@
 pub struct Time(i64);
 
 /// A duration in microseconds, never negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(i64);
 
 /// How far ahead of the clock stored state may be before it is pulled back to the present.

@@ -11,7 +11,10 @@ use super::redis_cell;
 use super::request::Several;
 use super::store::StoredLog;
 use crate::algorithms::decision::{self, Answer, Ask, TooMuch, Verdict};
-use crate::algorithms::{Algorithm, FieldLimiter, Limiter as _, OtherData, SlidingLog, Time};
+use crate::algorithms::{
+    Algorithm, Decision, Extent, FieldState as _, Limiter as _, NewState, OtherData, SlidingLog, Time,
+    TokenBucket, Undecided,
+};
 use crate::server::{Call, Key, Kind, Mode, OwnedString, Word};
 
 /// What is done with what fits.
@@ -26,30 +29,36 @@ pub enum Intent {
 }
 
 /// What a call with several limits is answered.
-pub struct Outcome<'items> {
+pub struct Outcome<'items, 'call, 'limit> {
     /// Whether no limit refuses.
     pub allowed: bool,
     /// Refused: the longest that a refusing limit asks to wait, -1 if one never lets this call through.
     /// Allowed: the longest that a caller is to wait before proceeding.
     pub retry_after_ms: i64,
-    /// Each limit's answer, in order.
-    pub answers: &'items [Answer],
+    items: &'items [Item<'call, 'limit>],
 }
 
-/// A limiter that a hash's field holds.
+impl Outcome<'_, '_, '_> {
+    /// Each limit's answer, in order.
+    pub fn answers(&self) -> impl ExactSizeIterator<Item = &Answer> {
+        self.items.iter().map(|item| &item.decision.answer)
+    }
+}
+
+/// A hash's field that is a limiter's.
 struct Field {
     name: Rc<OwnedString>,
-    limiter: FieldLimiter,
-    origin: Origin,
+    found: Found,
 }
 
-/// Where a field's state came from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+/// Where a limiter's state comes from.
+enum Found {
+    /// There is none.
     Nothing,
-    Field,
+    /// The field's value.
+    State(OwnedString),
     /// A string that redis-cell left, which gives way to the field.
-    RedisCell,
+    RedisCell(TokenBucket),
 }
 
 /// A sliding log with the sorted set that holds it.
@@ -70,26 +79,20 @@ pub fn one<'call>(
     intent: Intent,
 ) -> Result<Answer, Error> {
     let now = Time::from_us(call.now_us());
-    let ask = limit.ask();
     let mut key = Key::open(call, name, intent.mode());
     match limit.grammar.storage {
         Storage::Field(algorithm) => {
-            let mut field = Field::load(algorithm, limit, &key, now, intent)?;
-            let verdict = field.limiter.judge(&ask)?;
-            let charge = intent.charge(&verdict);
-            let answer = field.limiter.settle(charge, &ask, &verdict);
-            if intent != Intent::Peek && field.changes(charge, &ask) {
-                field.write(&mut key, answer.reset_after_ms, now);
-            }
-            Ok(answer)
+            let field = Field::find(call, algorithm, limit, &key, now, intent)?;
+            let mut decision = Decision::default();
+            field.decide(algorithm, limit, now, intent.extent(), &mut decision)?;
+            field.write(&mut key, &decision, now);
+            Ok(decision.answer)
         }
         Storage::Log => {
+            let ask = limit.ask();
             let mut log = load_log(limit, key, now)?;
             let verdict = decision::judge(&log, &ask)?;
-            if intent == Intent::Peek {
-                return Ok(decision::answer(&log, &ask, &verdict));
-            }
-            let (changes, answer) = settle_log(&mut log, verdict.charge, &ask, &verdict);
+            let (changes, answer) = settle_log(&mut log, &ask, &verdict, intent.extent());
             if changes {
                 expire(&mut log.storage_mut().key, answer.reset_after_ms, now);
             }
@@ -98,24 +101,19 @@ pub fn one<'call>(
     }
 }
 
-/// One of several limits, with its state.
+/// One of several limits, and what comes of it.
 struct Item<'call, 'limit> {
     limit: &'limit Limit<'call>,
-    held: Held<'call>,
-    verdict: Verdict,
-    /// Whether the call changes the state.
-    changes: bool,
-}
-
-/// A limiter as its key holds it.
-enum Held<'call> {
-    Field(Field),
-    /// Boxed, since it is three times as large.
-    Log(Box<StoredSlidingLog<'call>>),
+    decision: Decision,
+    /// Where its state is, once that was read: in a field …
+    field: Option<Field>,
+    /// … or in a log, which is boxed, since it is large.
+    log: Option<Box<StoredSlidingLog<'call>>>,
+    /// Whether the log has been changed.
+    log_changed: bool,
 }
 
 /// Decides several limits at one instant, charges all of them if none refuses, and hands the outcome to `reply`.
-/// Where there is one only, that goes the straight way.
 ///
 /// # Errors
 ///
@@ -124,44 +122,47 @@ pub fn all<'call>(
     call: &Call<'call>,
     request: &Several<'call, Word<'call>>,
     intent: Intent,
-    reply: impl FnOnce(&Outcome<'_>),
+    reply: impl FnOnce(&Outcome<'_, '_, '_>),
 ) -> Result<(), Error> {
-    if let ([name], [limit]) = (request.keys.as_slice(), request.limits.as_slice()) {
-        let answer = one(call, *name, limit, intent)?;
-        let fits = answer.allowed > 0;
-        let allowed = fits || limit.mode == decision::Mode::Force;
-        let retry_after_ms = if allowed && !fits { 0 } else { answer.retry_after_ms };
-        reply(&Outcome { allowed, retry_after_ms, answers: &[answer] });
-        return Ok(());
-    }
     let now = Time::from_us(call.now_us());
     let mut keys: SmallVec<[_; 2]> = SmallVec::new();
     for name in &request.keys {
         keys.push(Some(Key::open(call, *name, intent.mode())));
     }
-    let mut items: SmallVec<[_; 4]> = SmallVec::new();
-    for limit in &request.limits {
-        items.push(Item::load(limit, &mut keys, now, intent)?);
+    let mut items: SmallVec<[Item<'_, '_>; 4]> = SmallVec::new();
+    items.extend(request.limits.iter().map(Item::new));
+    // Fields are decided as if all limits allowed the call, until one refuses: nothing is written yet.
+    let mut extent = intent.extent();
+    for item in &mut items {
+        item.decide(call, &mut keys, now, intent, extent)?;
+        if item.refuses() {
+            extent = extent.refused();
+        }
     }
     let allowed = !items.iter().any(Item::refuses);
-    let mut answers: SmallVec<[_; 4]> = SmallVec::new();
-    for item in &mut items {
-        answers.push(item.settle(allowed, intent));
-    }
-    if items.iter().any(|item| item.changes) {
-        for (index, key) in keys.iter_mut().enumerate() {
-            write_back(key.as_mut(), index, &mut items, &answers, now);
+    if extent != intent.extent() {
+        // What came before the one that refused is decided anew.
+        for item in items.iter_mut().take_while(|item| !item.refuses()) {
+            item.decide_again(now, extent)?;
         }
+    }
+    // Logs are changed as they are charged, so they wait until all is known.
+    for item in &mut items {
+        item.settle_log(extent);
+    }
+    for (index, key) in keys.iter_mut().enumerate() {
+        write_back(key.as_mut(), index, &mut items, now);
     }
 
     let (mut longest, mut never) = (0, false);
-    for (item, answer) in items.iter().zip(&answers) {
-        if if allowed { item.verdict.allowed > 0 } else { item.refuses() } {
+    for item in &items {
+        let Decision { verdict, answer, .. } = &item.decision;
+        if if allowed { verdict.allowed > 0 } else { item.refuses() } {
             longest = answer.retry_after_ms.max(longest);
             never |= answer.retry_after_ms < 0;
         }
     }
-    reply(&Outcome { allowed, retry_after_ms: if never { -1 } else { longest }, answers: &answers });
+    reply(&Outcome { allowed, retry_after_ms: if never { -1 } else { longest }, items: &items });
     Ok(())
 }
 
@@ -170,117 +171,132 @@ impl Intent {
         if self == Self::Peek { Mode::Read } else { Mode::Write }
     }
 
-    /// What of a limit's own verdict is charged.
-    fn charge(self, verdict: &Verdict) -> i64 {
-        if self == Self::Peek { 0 } else { verdict.charge }
+    /// What is carried out of a verdict, as long as no other limit refuses.
+    fn extent(self) -> Extent {
+        if self == Self::Peek { Extent::Nothing } else { Extent::All }
     }
 }
 
 impl<'call, 'limit> Item<'call, 'limit> {
-    /// Reads the state of `limit` and judges what is asked of it.
-    fn load(
-        limit: &'limit Limit<'call>,
+    fn new(limit: &'limit Limit<'call>) -> Self {
+        Self { limit, decision: Decision::default(), field: None, log: None, log_changed: false }
+    }
+
+    /// Reads the limit's state, and judges what is asked of it; a field is decided, too.
+    #[inline(always)]
+    fn decide(
+        &mut self,
+        call: &Call<'call>,
         keys: &mut [Option<Key<'call>>],
         now: Time,
         intent: Intent,
-    ) -> Result<Self, Error> {
+        extent: Extent,
+    ) -> Result<(), Error> {
+        let limit = self.limit;
         // A log takes its key. That no other limit needs it then was seen when the words were read.
         let key = keys.get_mut(limit.key).ok_or(Error::LogNotAlone)?;
-        let (held, verdict) = match limit.grammar.storage {
+        match limit.grammar.storage {
             Storage::Field(algorithm) => {
                 let key = key.as_ref().ok_or(Error::LogNotAlone)?;
-                let field = Field::load(algorithm, limit, key, now, intent)?;
-                let verdict = field.limiter.judge(&limit.ask())?;
-                (Held::Field(field), verdict)
+                let field = self.field.insert(Field::find(call, algorithm, limit, key, now, intent)?);
+                field.decide(algorithm, limit, now, extent, &mut self.decision)
             }
             Storage::Log => {
                 let log = load_log(limit, key.take().ok_or(Error::LogNotAlone)?, now)?;
-                let verdict = decision::judge(&log, &limit.ask())?;
-                (Held::Log(Box::new(log)), verdict)
+                self.decision.verdict = decision::judge(&log, &limit.ask())?;
+                self.log = Some(Box::new(log));
+                Ok(())
             }
-        };
-        Ok(Self { limit, held, verdict, changes: false })
+        }
     }
 
     /// Whether this limit stops the whole call; one that is forced never does.
     fn refuses(&self) -> bool {
-        self.verdict.refuses() && self.limit.mode != decision::Mode::Force
+        self.decision.verdict.refuses() && self.limit.mode != decision::Mode::Force
     }
 
-    /// Charges what was found right, if the whole call is `allowed` and not only a question.
-    #[inline(always)]
-    fn settle(&mut self, allowed: bool, intent: Intent) -> Answer {
-        let (ask, verdict) = (self.limit.ask(), &self.verdict);
-        let charge = if allowed { intent.charge(verdict) } else { 0 };
-        match &mut self.held {
-            Held::Field(field) => {
-                self.changes = intent != Intent::Peek && field.changes(charge, &ask);
-                field.limiter.settle(charge, &ask, verdict)
-            }
-            Held::Log(log) if intent == Intent::Peek => decision::answer(&**log, &ask, verdict),
-            Held::Log(log) => {
-                let (changes, answer) = settle_log(log, charge, &ask, verdict);
-                self.changes = changes;
-                answer
-            }
+    /// Decides a field to another extent.
+    fn decide_again(&mut self, now: Time, extent: Extent) -> Result<(), Error> {
+        if let (Storage::Field(algorithm), Some(field)) = (self.limit.grammar.storage, &self.field) {
+            self.decision = Decision::default();
+            field.decide(algorithm, self.limit, now, extent, &mut self.decision)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what was found of a log, and answers.
+    fn settle_log(&mut self, extent: Extent) {
+        if let Some(log) = &mut self.log {
+            let Decision { verdict, answer, .. } = &mut self.decision;
+            (self.log_changed, *answer) = settle_log(log, &self.limit.ask(), verdict, extent);
         }
     }
 }
 
 impl Field {
-    /// The limiter that a field of `key` holds.
+    /// The field of `key` that is `limit`'s.
     #[inline(always)]
-    fn load(
+    fn find(
+        call: &Call<'_>,
         algorithm: Algorithm,
         limit: &Limit<'_>,
         key: &Key<'_>,
         now: Time,
         intent: Intent,
     ) -> Result<Self, Error> {
-        let name = field_name(algorithm.tag(&limit.terms), limit);
-        let (stored, origin) = match key.kind() {
+        let name = field_name(call, algorithm.tag(&limit.terms), limit.terms.window, limit.name);
+        let found = match key.kind() {
             Kind::Hash => match key.field(&name) {
-                Some(stored) => (Some(stored), Origin::Field),
+                Some(state) => Found::State(state),
                 None if key.any_field().is_some_and(|field| !is_field(&field)) => {
                     return Err(Error::OtherData);
                 }
-                None => (None, Origin::Nothing),
+                None => Found::Nothing,
             },
-            Kind::Empty => (None, Origin::Nothing),
+            Kind::Empty => Found::Nothing,
             Kind::String if intent == Intent::ChargeAdopting => {
-                let limiter = redis_cell::adopt(key, &limit.terms, now).ok_or(Error::WrongType)?;
-                return Ok(Self { name, limiter, origin: Origin::RedisCell });
+                Found::RedisCell(redis_cell::adopt(key, &limit.terms, now).ok_or(Error::WrongType)?)
             }
             _ => return Err(Error::WrongType),
         };
-        let limiter = algorithm
-            .resume(&limit.terms, stored.as_ref().map(OwnedString::bytes), now)
-            .ok_or_else(|| Error::BadState(name.bytes().to_vec()))?;
-        Ok(Self { name, limiter, origin })
+        Ok(Self { name, found })
     }
 
-    /// Writes the limiter, if it is the only one of its key that changed; as [`write_fields`].
+    /// Works out what is asked of `limit` comes to at `now`, as [`FieldState::decide`](crate::algorithms::FieldState).
     #[inline(always)]
-    fn write(&self, key: &mut Key<'_>, unused_after_ms: i64, now: Time) {
-        match self.limiter.state() {
-            Some(state) if self.origin != Origin::RedisCell => {
-                key.set_fields(&[(&self.name, OwnedString::new(state.as_bytes()))]);
-                expire(key, unused_after_ms, now);
-            }
-            _ => {
-                // A copy, so that the usual way need not keep its own in memory.
-                let Self { name, limiter, origin } = self;
-                let copy = Self { name: Rc::clone(name), limiter: *limiter, origin: *origin };
-                write_fields(key, std::iter::once(&copy), unused_after_ms, now);
-            }
+    fn decide(
+        &self,
+        algorithm: Algorithm,
+        limit: &Limit<'_>,
+        now: Time,
+        extent: Extent,
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
+        let (terms, ask) = (&limit.terms, limit.ask());
+        let stored = match &self.found {
+            Found::Nothing => None,
+            Found::State(state) => Some(state.bytes()),
+            Found::RedisCell(bucket) => return Ok(bucket.decide(&ask, extent, decision)?),
+        };
+        match algorithm.decide(terms, stored, now, &ask, extent, decision) {
+            Ok(()) => Ok(()),
+            Err(Undecided::BadState) => Err(Error::BadState(self.name.bytes().to_vec())),
+            Err(Undecided::TooMuch) => Err(Error::TooMuch),
         }
     }
 
-    /// Whether the state is to be written when `charge` is charged: also when it was pulled to the present,
-    /// unless the caller only asks.
+    /// Writes what was decided, as the only change to `key`; as [`write_fields`].
     #[inline(always)]
-    fn changes(&self, charge: i64, ask: &Ask) -> bool {
-        charge != 0 || (ask.cost != 0 && self.limiter.was_pulled())
+    fn write(&self, key: &mut Key<'_>, decision: &Decision, now: Time) {
+        let unused_after_ms = decision.answer.reset_after_ms;
+        match (decision.state, &self.found) {
+            (NewState::Same, _) => {}
+            (NewState::Text, Found::Nothing | Found::State(_)) => {
+                key.set_fields(&[(&self.name, OwnedString::new(decision.text.as_bytes()))]);
+                expire(key, unused_after_ms, now);
+            }
+            _ => write_fields(key, std::iter::once((self, decision)), unused_after_ms, now),
+        }
     }
 }
 
@@ -298,10 +314,16 @@ fn load_log<'call>(limit: &Limit<'_>, key: Key<'call>, now: Time) -> Result<Stor
     Ok(log)
 }
 
-/// Charges `charge` units, if any, which writes them at once; answers whether it did, as [`Field::changes`].
+/// Carries out as much of `verdict` as `extent` says, which writes it at once; answers whether it did.
 #[inline(always)]
-fn settle_log(log: &mut StoredSlidingLog<'_>, charge: i64, ask: &Ask, verdict: &Verdict) -> (bool, Answer) {
-    let changes = charge != 0 || (ask.cost != 0 && log.was_pulled());
+fn settle_log(
+    log: &mut StoredSlidingLog<'_>,
+    ask: &Ask,
+    verdict: &Verdict,
+    extent: Extent,
+) -> (bool, Answer) {
+    let charge = if extent == Extent::All { verdict.charge } else { 0 };
+    let changes = charge != 0 || (extent != Extent::Nothing && ask.cost != 0 && log.was_pulled());
     if charge != 0 {
         log.charge(charge);
     } else if changes {
@@ -310,48 +332,39 @@ fn settle_log(log: &mut StoredSlidingLog<'_>, charge: i64, ask: &Ask, verdict: &
     (changes, decision::answer(log, ask, verdict))
 }
 
-/// Writes the changed limiters of the key of that index. `key` is None where a log has it.
-fn write_back<'call>(
-    key: Option<&mut Key<'call>>,
-    index: usize,
-    items: &mut [Item<'call, '_>],
-    answers: &[Answer],
-    now: Time,
-) {
-    let of_key = || answers.iter().zip(items.iter()).filter(|(_, item)| item.limit.key == index);
-    let unused_after_ms = of_key().map(|(answer, _)| answer.reset_after_ms).max().unwrap_or(0);
-    if let Some(key) = key {
-        let fields = of_key().filter_map(|(_, item)| match &item.held {
-            Held::Field(field) if item.changes => Some(field),
-            _ => None,
-        });
-        write_fields(key, fields, unused_after_ms, now);
-        return;
-    }
-    for item in items.iter_mut().filter(|item| item.limit.key == index && item.changes) {
-        if let Held::Log(log) = &mut item.held {
+/// Writes what changed of the key of that index. `key` is None where a log has it.
+fn write_back<'call>(key: Option<&mut Key<'call>>, index: usize, items: &mut [Item<'call, '_>], now: Time) {
+    let mut unused_after_ms = 0;
+    for item in items.iter_mut().filter(|item| item.limit.key == index) {
+        unused_after_ms = item.decision.answer.reset_after_ms.max(unused_after_ms);
+        if let Some(log) = item.log.as_mut().filter(|_| item.log_changed) {
             expire(&mut log.storage_mut().key, unused_after_ms, now);
         }
     }
+    let Some(key) = key else { return };
+    let of_key = items.iter().filter(|item| item.limit.key == index);
+    let fields = of_key.filter_map(|item| Some((item.field.as_ref()?, &item.decision)));
+    write_fields(key, fields, unused_after_ms, now);
 }
 
-/// Writes `fields` of one key, and lets it expire when all it holds is as good as unused.
+/// Writes fields of one key, and lets it expire when all it holds is as good as unused.
 fn write_fields<'field>(
     key: &mut Key<'_>,
-    fields: impl Iterator<Item = &'field Field>,
+    fields: impl Iterator<Item = (&'field Field, &'field Decision)>,
     unused_after_ms: i64,
     now: Time,
 ) {
     let mut set: SmallVec<[(&OwnedString, OwnedString); 4]> = SmallVec::new();
     let mut deleted: SmallVec<[&OwnedString; 4]> = SmallVec::new();
     let mut replaces = false;
-    for Field { name, limiter, origin } in fields {
-        match limiter.state() {
-            Some(state) => set.push((name, OwnedString::new(state.as_bytes()))),
-            None if *origin == Origin::Field => deleted.push(name),
-            None => {}
+    for (Field { name, found }, decision) in fields {
+        match (decision.state, found) {
+            (NewState::Same, _) => continue,
+            (NewState::Text, _) => set.push((name, OwnedString::new(decision.text.as_bytes()))),
+            (NewState::None, Found::State(_)) => deleted.push(name),
+            (NewState::None, _) => {}
         }
-        replaces |= *origin == Origin::RedisCell;
+        replaces |= matches!(found, Found::RedisCell(_));
     }
     if replaces {
         key.unlink();

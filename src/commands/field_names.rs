@@ -1,12 +1,11 @@
 //! The names of fields as the server's strings, created once: the same few limits are asked for again and again.
 
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use super::grammar::Limit;
+use super::grammar;
 use crate::algorithms::{Span, Tag};
-use crate::server::OwnedString;
+use crate::server::{Call, OfServer, OwnedString, Unload};
 
 /// How many names are kept.
 const PLACES: usize = 64;
@@ -20,60 +19,50 @@ struct Kept {
 }
 
 impl Kept {
-    fn is_of(&self, tag: Tag, limit: &Limit<'_>) -> bool {
+    #[inline(always)]
+    fn is_of(&self, tag: Tag, window: Span, name: &[u8]) -> bool {
         // Most limits have no name, and comparing nothing costs a call.
-        let named_alike = || limit.name.is_empty() || *self.name == *limit.name;
-        self.tag == tag
-            && self.window == limit.terms.window
-            && self.name.len() == limit.name.len()
-            && named_alike()
+        let named_alike = || name.is_empty() || *self.name == *name;
+        self.tag == tag && self.window == window && self.name.len() == name.len() && named_alike()
     }
 }
 
-type Names = RefCell<[Option<Kept>; PLACES]>;
+static NAMES: OfServer<RefCell<[Option<Kept>; PLACES]>> =
+    OfServer::new(RefCell::new([const { None }; PLACES]));
 
-thread_local! {
-    // Not dropped with the thread: a destructor would keep the library from being unloaded. `forget` frees it.
-    static NAMES: ManuallyDrop<Names> = const { ManuallyDrop::new(RefCell::new([const { None }; PLACES])) };
-}
-
-/// The name of the field with this tag that holds the state of `limit`.
+/// The name of the field with this tag that holds the state of a limit of this window and name.
 #[inline(always)]
-pub fn field_name(tag: Tag, limit: &Limit<'_>) -> Rc<OwnedString> {
-    NAMES.with(|names| {
-        let mut names = names.borrow_mut();
-        match names.get_mut(place(tag, limit)) {
-            Some(Some(kept)) if kept.is_of(tag, limit) => Rc::clone(&kept.string),
-            // By value, so that a limit whose name is known need not be kept in memory.
-            place => create(tag, *limit, place),
-        }
-    })
+pub fn field_name(call: &Call<'_>, tag: Tag, window: Span, name: &[u8]) -> Rc<OwnedString> {
+    let mut names = NAMES.get(call).borrow_mut();
+    match names.get_mut(place(tag, window, name)) {
+        Some(Some(kept)) if kept.is_of(tag, window, name) => Rc::clone(&kept.string),
+        place => create(tag, window, name, place),
+    }
 }
 
 /// The name of a field, kept in `place` from now on.
 #[cold]
 #[inline(never)]
-fn create(tag: Tag, limit: Limit<'_>, place: Option<&mut Option<Kept>>) -> Rc<OwnedString> {
-    let string = Rc::new(OwnedString::new(limit.field(tag).as_bytes()));
+fn create(tag: Tag, window: Span, name: &[u8], place: Option<&mut Option<Kept>>) -> Rc<OwnedString> {
+    let string = Rc::new(OwnedString::new(grammar::field(tag, window, name).as_bytes()));
     if let Some(place) = place {
-        let (window, name) = (limit.terms.window, limit.name.into());
-        *place = Some(Kept { tag, window, name, string: Rc::clone(&string) });
+        *place = Some(Kept { tag, window, name: name.into(), string: Rc::clone(&string) });
     }
     string
 }
 
 /// Where a name is kept, if it is.
-fn place(tag: Tag, limit: &Limit<'_>) -> usize {
+#[inline(always)]
+fn place(tag: Tag, window: Span, name: &[u8]) -> usize {
     let [first, second] = tag;
     let tag = u64::from(second).wrapping_mul(3).wrapping_add(u64::from(first));
-    let name = limit.name.last().map_or(0, |last| u64::from(*last)).wrapping_mul(7);
+    let last = name.last().map_or(0, |last| u64::from(*last)).wrapping_mul(7);
     // Windows are whole milliseconds, mostly seconds: the odd multiplier brings what differs to the top.
-    let window = limit.terms.window.us().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let length = limit.name.len();
-    (window.wrapping_add(tag).wrapping_add(name) as usize).wrapping_add(length) % PLACES
+    let window = window.us().cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (window.wrapping_add(tag).wrapping_add(last) as usize).wrapping_add(name.len()) % PLACES
 }
 
 /// Frees all names, before the module is unloaded.
-pub fn forget() {
-    NAMES.with(|names| names.borrow_mut().fill_with(|| None));
+pub fn forget(unload: &Unload) {
+    NAMES.get(unload).borrow_mut().fill_with(|| None);
 }

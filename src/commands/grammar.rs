@@ -18,31 +18,20 @@ pub enum Storage {
     Log,
 }
 
-/// The words of one algorithm's limits.
+/// The words of one algorithm's limits: what must come, in this order, and what may follow.
 pub struct Grammar {
     /// The algorithm's name; a command is `RL.` and it.
     pub word: &'static str,
     /// Where its state lives.
     pub storage: Storage,
-    /// The words that must come, in order.
-    pub required: &'static [Required],
+    /// The most units: a limit or a capacity.
+    limit: Argument,
+    /// What comes back each period, of buckets.
+    refill: Option<Argument>,
+    /// The window or period.
+    window: Argument,
     /// The words that may follow.
-    pub options: &'static [&'static Choice],
-}
-
-/// A word that must come.
-pub struct Required {
-    part: Part,
-    /// What COMMAND DOCS says of it.
-    pub help: Argument,
-}
-
-/// What a required word sets.
-#[derive(Clone, Copy)]
-enum Part {
-    Limit,
-    Refill,
-    Window,
+    options: &'static [&'static Choice],
 }
 
 /// A group of options.
@@ -78,22 +67,19 @@ pub struct Limit<'w> {
     pub name: &'w [u8],
 }
 
-const fn required(part: Part, name: &'static str, summary: &'static str) -> Required {
-    let kind = match part {
-        Part::Limit | Part::Refill => ArgumentKind::Integer,
-        Part::Window => ArgumentKind::String,
-    };
-    Required { part, help: Argument { summary: Some(summary), ..Argument::new(name, kind) } }
+const fn required(name: &'static str, kind: ArgumentKind, summary: &'static str) -> Argument {
+    Argument { summary: Some(summary), ..Argument::new(name, kind) }
 }
 
-const LIMIT: Required = required(Part::Limit, "limit", "Most units in a window: 0 to 10^12");
-const CAPACITY: Required = required(Part::Limit, "capacity", "Most units at once: 0 to 10^12");
-const REFILL: Required = required(Part::Refill, "refill", "Units that come back each period: 1 to 10^12");
-const LEAK: Required = required(Part::Refill, "leak", "Units that leave each period: 1 to 10^12");
-const PERIOD: Required =
-    required(Part::Window, "period", "A whole number with a unit ms, s, m, h or d, up to 3660d");
-const WINDOW: Required =
-    required(Part::Window, "window", "A whole number with a unit ms, s, m, h or d, up to 3660d");
+const LIMIT: Argument = required("limit", ArgumentKind::Integer, "Most units in a window: 0 to 10^12");
+const CAPACITY: Argument = required("capacity", ArgumentKind::Integer, "Most units at once: 0 to 10^12");
+const REFILL: Argument =
+    required("refill", ArgumentKind::Integer, "Units that come back each period: 1 to 10^12");
+const LEAK: Argument = required("leak", ArgumentKind::Integer, "Units that leave each period: 1 to 10^12");
+const PERIOD: Argument =
+    required("period", ArgumentKind::String, "A whole number with a unit ms, s, m, h or d, up to 3660d");
+const WINDOW: Argument =
+    required("window", ArgumentKind::String, "A whole number with a unit ms, s, m, h or d, up to 3660d");
 
 static COST: Choice = Choice {
     part: OptionPart::Cost,
@@ -151,7 +137,9 @@ static ALIGN: Choice = Choice {
 pub const TOKEN_BUCKET: &Grammar = &Grammar {
     word: "TOKENBUCKET",
     storage: Storage::Field(Algorithm::TokenBucket),
-    required: &[CAPACITY, REFILL, PERIOD],
+    limit: CAPACITY,
+    refill: Some(REFILL),
+    window: PERIOD,
     options: &[&COST, &MODE, &NAME],
 };
 
@@ -159,7 +147,9 @@ pub const TOKEN_BUCKET: &Grammar = &Grammar {
 pub const LEAKY_BUCKET: &Grammar = &Grammar {
     word: "LEAKYBUCKET",
     storage: Storage::Field(Algorithm::LeakyBucket),
-    required: &[CAPACITY, LEAK, PERIOD],
+    limit: CAPACITY,
+    refill: Some(LEAK),
+    window: PERIOD,
     options: &[&COST, &MODE, &NAME],
 };
 
@@ -167,7 +157,9 @@ pub const LEAKY_BUCKET: &Grammar = &Grammar {
 pub const FIXED: &Grammar = &Grammar {
     word: "FIXED",
     storage: Storage::Field(Algorithm::FixedWindow),
-    required: &[LIMIT, WINDOW],
+    limit: LIMIT,
+    refill: None,
+    window: WINDOW,
     options: &[&ALIGN, &COST, &MODE, &NAME],
 };
 
@@ -175,7 +167,9 @@ pub const FIXED: &Grammar = &Grammar {
 pub const SLIDING_COUNTER: &Grammar = &Grammar {
     word: "SLIDINGCOUNTER",
     storage: Storage::Field(Algorithm::SlidingCounter),
-    required: &[LIMIT, WINDOW],
+    limit: LIMIT,
+    refill: None,
+    window: WINDOW,
     options: &[&COST, &MODE, &NAME],
 };
 
@@ -183,80 +177,173 @@ pub const SLIDING_COUNTER: &Grammar = &Grammar {
 pub const SLIDING_LOG: &Grammar = &Grammar {
     word: "SLIDINGLOG",
     storage: Storage::Log,
-    required: &[LIMIT, WINDOW],
+    limit: LIMIT,
+    refill: None,
+    window: WINDOW,
     options: &[&COST, &MODE],
 };
 
-/// The limit that a caller calls `word`.
-#[must_use]
-#[inline]
-pub fn limit_called(word: &[u8]) -> Option<&'static Grammar> {
-    // One after the other with its name in sight, so that most cost no more than a comparison of lengths.
-    macro_rules! find {
-        ($($grammar:ident)+) => {
-            $(if is(word, $grammar.word) {
-                return Some($grammar);
-            })+
-        };
-    }
-    find!(TOKEN_BUCKET LEAKY_BUCKET FIXED SLIDING_COUNTER SLIDING_LOG);
-    None
+/// Evaluates an expression with the grammar that a caller calls `word`, each time as a constant, so that the compiler
+/// makes a straight way of each; None if there is none.
+macro_rules! with_grammar_called {
+    ($word:expr, |$grammar:ident| $then:expr) => {
+        $crate::commands::grammar::with_grammar_called!(
+            $word, $grammar, $then, TOKEN_BUCKET LEAKY_BUCKET FIXED SLIDING_COUNTER SLIDING_LOG
+        )
+    };
+    ($word:expr, $grammar:ident, $then:expr, $($named:ident)+) => {
+        $(if $crate::commands::grammar::is($word, $crate::commands::grammar::$named.word) {
+            let $grammar = $crate::commands::grammar::$named;
+            Some($then)
+        } else)+ {
+            None
+        }
+    };
 }
 
-/// Words to be read one after the other.
-pub struct Reader<'a, W> {
-    words: &'a [W],
+pub(super) use with_grammar_called;
+
+/// Words to be read one after the other, each once.
+pub struct Reader<'w, W> {
+    words: &'w [W],
+    /// The first of them; empty if there is none.
+    next: &'w [u8],
 }
 
-impl<'a, W: AsRef<[u8]>> Reader<'a, W> {
+impl<'w, W: AsRef<[u8]>> Reader<'w, W> {
     /// Reads `words` from the first on.
     #[must_use]
-    pub fn new(words: &'a [W]) -> Self {
-        Self { words }
+    #[inline(always)]
+    pub fn new(words: &'w [W]) -> Self {
+        Self { words, next: words.first().map_or(&[], AsRef::as_ref) }
     }
 
     /// Whether all words are taken.
     #[must_use]
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
     /// The next word, which stays; empty if there is none.
     #[must_use]
-    #[inline]
-    pub fn peek(&self) -> &'a [u8] {
-        self.words.first().map_or(&[], AsRef::as_ref)
+    #[inline(always)]
+    pub fn peek(&self) -> &'w [u8] {
+        self.next
     }
 
     /// Takes the next word; empty if there is none, which no argument accepts.
-    #[inline]
-    pub fn take(&mut self) -> &'a [u8] {
-        self.take_key().map_or(&[], AsRef::as_ref)
+    #[inline(always)]
+    pub fn take(&mut self) -> &'w [u8] {
+        let word = self.next;
+        *self = Self::new(self.words.get(1..).unwrap_or_default());
+        word
     }
 
     /// Takes the next word, as it was given.
-    #[inline]
-    pub fn take_key(&mut self) -> Option<&'a W> {
-        let (first, rest) = self.words.split_first()?;
-        self.words = rest;
-        Some(first)
+    #[inline(always)]
+    pub fn take_key(&mut self) -> Option<&'w W> {
+        let key = self.words.first();
+        self.take();
+        key
     }
 }
 
-/// The options that a limit was given already.
-#[derive(Default)]
-struct Seen {
-    align: bool,
-    offset: bool,
-    cost: bool,
-    mode: bool,
-    name: bool,
+/// What the options of a limit say.
+struct Options<'w> {
+    offset: Option<Span>,
+    cost: i64,
+    mode: Mode,
+    name: &'w [u8],
+}
+
+/// A word that begins an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OptionWord {
+    Align,
+    Offset,
+    Cost,
+    Force,
+    Partial,
+    As,
+}
+
+impl OptionWord {
+    #[inline(always)]
+    fn called(word: &[u8]) -> Option<Self> {
+        // One after the other with its name in sight: then their lengths tell most of them apart at once.
+        macro_rules! find {
+            ($($name:literal is $option:ident)+) => {
+                $(if is(word, $name) { Some(Self::$option) } else)+ { None }
+            };
+        }
+        find!("COST" is Cost "AS" is As "FORCE" is Force "PARTIAL" is Partial "ALIGN" is Align "OFFSET" is Offset)
+    }
+
+    fn part(self) -> OptionPart {
+        match self {
+            Self::Align | Self::Offset => OptionPart::Align,
+            Self::Cost => OptionPart::Cost,
+            Self::Force | Self::Partial => OptionPart::Mode,
+            Self::As => OptionPart::Name,
+        }
+    }
+
+    /// A bit that only options have in common which cannot come together.
+    fn bit(self) -> u8 {
+        match self {
+            Self::Align => 1,
+            Self::Offset => 2,
+            Self::Cost => 4,
+            Self::Force | Self::Partial => 8,
+            Self::As => 16,
+        }
+    }
 }
 
 impl Grammar {
-    /// Whether limits take options of this part.
-    fn takes(&self, part: OptionPart) -> bool {
-        self.options.iter().any(|choice| choice.part == part)
+    /// The arguments after the key, as COMMAND DOCS shows them.
+    pub fn arguments(&'static self) -> impl Iterator<Item = &'static Argument> {
+        let required = [Some(&self.limit), self.refill.as_ref(), Some(&self.window)];
+        required.into_iter().flatten().chain(self.options.iter().map(|choice| &choice.help))
+    }
+
+    /// The option that begins with `word`, if limits take it.
+    #[inline(always)]
+    fn option_called(&self, word: &[u8]) -> Option<OptionWord> {
+        OptionWord::called(word)
+            .filter(|option| self.options.iter().any(|choice| choice.part == option.part()))
+    }
+
+    /// Reads the options that come next, the first of which is `first`, and answers what is left besides.
+    fn read_options<'w, W: AsRef<[u8]>>(
+        &self,
+        first: OptionWord,
+        mut reader: Reader<'w, W>,
+    ) -> Result<(Options<'w>, Reader<'w, W>), Error> {
+        let mut options = Options { offset: None, cost: 1, mode: Mode::Whole, name: &[] };
+        let mut seen = 0;
+        let mut next = Some(first);
+        while let Some(option) = next {
+            let word = reader.take();
+            if seen & option.bit() != 0 {
+                return Err(Error::near(word));
+            }
+            seen |= option.bit();
+            match option {
+                OptionWord::Align => options.offset = options.offset.or(Some(Span::ZERO)),
+                OptionWord::Offset => options.offset = Some(duration("OFFSET", reader.take(), 0)?),
+                OptionWord::Cost => options.cost = whole("COST", reader.take(), -MAX_UNITS, MAX_UNITS)?,
+                OptionWord::Force => options.mode = Mode::Force,
+                OptionWord::Partial => options.mode = Mode::Partial,
+                OptionWord::As => options.name = name(reader.take())?,
+            }
+            next = self.option_called(reader.peek());
+        }
+        if seen & (OptionWord::Align.bit() | OptionWord::Offset.bit()) == OptionWord::Offset.bit() {
+            return Err(Error::OffsetAlone);
+        }
+        Ok((options, reader))
     }
 }
 
@@ -273,67 +360,21 @@ impl<'w> Limit<'w> {
         key: usize,
         reader: &mut Reader<'w, W>,
     ) -> Result<Self, Error> {
-        let mut terms = Terms { limit: 0, refill: 1, window: Span::ZERO, offset: None };
-        for required in grammar.required {
-            let word = reader.take();
-            let name = required.help.name;
-            match required.part {
-                Part::Limit => terms.limit = whole(name, word, 0, MAX_UNITS)?,
-                Part::Refill => terms.refill = whole(name, word, 1, MAX_UNITS)?,
-                Part::Window => terms.window = duration(name, word, 1)?,
-            }
+        let limit = whole(grammar.limit.name, reader.take(), 0, MAX_UNITS)?;
+        let refill = match &grammar.refill {
+            Some(refill) => whole(refill.name, reader.take(), 1, MAX_UNITS)?,
+            None => 1,
+        };
+        let window = duration(grammar.window.name, reader.take(), 1)?;
+        let mut options = Options { offset: None, cost: 1, mode: Mode::Whole, name: &[] };
+        if !reader.is_empty()
+            && let Some(first) = grammar.option_called(reader.peek())
+        {
+            // By value, so that a limit without options need not be kept in memory.
+            (options, *reader) = grammar.read_options(first, Reader { ..*reader })?;
         }
-        let limit = Self { grammar, key, terms, cost: 1, mode: Mode::Whole, name: &[] };
-        if reader.is_empty() {
-            return Ok(limit);
-        }
-        // By value, so that a limit without options need not be kept in memory.
-        let (limit, rest) = limit.with_options(Reader { words: reader.words })?;
-        *reader = rest;
-        // Said again, so that the compiler knows it here too.
-        Ok(Self { grammar, key, ..limit })
-    }
-
-    /// Reads the options that come next, and answers what is left besides.
-    fn with_options<W: AsRef<[u8]>>(
-        mut self,
-        mut reader: Reader<'w, W>,
-    ) -> Result<(Self, Reader<'w, W>), Error> {
-        let mut seen = Seen::default();
-        loop {
-            let word = reader.peek();
-            let (part, seen_before) = if is(word, "COST") {
-                (OptionPart::Cost, &mut seen.cost)
-            } else if is(word, "AS") {
-                (OptionPart::Name, &mut seen.name)
-            } else if is(word, "FORCE") || is(word, "PARTIAL") {
-                (OptionPart::Mode, &mut seen.mode)
-            } else if is(word, "ALIGN") {
-                (OptionPart::Align, &mut seen.align)
-            } else if is(word, "OFFSET") {
-                (OptionPart::Align, &mut seen.offset)
-            } else {
-                break;
-            };
-            if !self.grammar.takes(part) {
-                break;
-            }
-            if std::mem::replace(seen_before, true) {
-                return Err(Error::near(word));
-            }
-            reader.take();
-            match part {
-                OptionPart::Align if is(word, "ALIGN") => {
-                    self.terms.offset = self.terms.offset.or(Some(Span::ZERO));
-                }
-                OptionPart::Align => self.terms.offset = Some(duration("OFFSET", reader.take(), 0)?),
-                OptionPart::Cost => self.cost = whole("COST", reader.take(), -MAX_UNITS, MAX_UNITS)?,
-                OptionPart::Mode if is(word, "FORCE") => self.mode = Mode::Force,
-                OptionPart::Mode => self.mode = Mode::Partial,
-                OptionPart::Name => self.name = name(reader.take())?,
-            }
-        }
-        if seen.offset && !seen.align { Err(Error::OffsetAlone) } else { Ok((self, reader)) }
+        let Options { offset, cost, mode, name } = options;
+        Ok(Self { grammar, key, terms: Terms { limit, refill, window, offset }, cost, mode, name })
     }
 
     /// What is asked of the limiter.
@@ -352,25 +393,26 @@ impl<'w> Limit<'w> {
         };
         self.terms.window == other.terms.window && self.name == other.name && tag(self) == tag(other)
     }
-
-    /// The name of the field that holds the state: `<tag>:<window ms>[:name]`.
-    #[must_use]
-    pub fn field(&self, tag: Tag) -> Text {
-        let mut field = Text::default();
-        field.push(&tag).byte(b':').number(self.terms.window.floor_ms());
-        if !self.name.is_empty() {
-            field.byte(b':').push(self.name);
-        }
-        field
-    }
 }
 
-/// Whether a word is the `expected` one, in any case.
+/// The name of the field that holds a limiter's state: `<tag>:<window ms>[:name]`.
+#[must_use]
+pub fn field(tag: Tag, window: Span, name: &[u8]) -> Text {
+    let mut field = Text::default();
+    field.push(&tag).byte(b':').number(window.floor_ms());
+    if !name.is_empty() {
+        field.byte(b':').push(name);
+    }
+    field
+}
+
+/// Whether a word is the `expected` one, which is in capitals, in any case.
 #[must_use]
 #[inline(always)]
 pub fn is(word: &[u8], expected: &str) -> bool {
-    // Most come as documented, and comparing those is an instruction or two.
+    // Most that are not it differ in length or in the last letter; most that are it come as documented.
     word.len() == expected.len()
+        && word.last().map(u8::to_ascii_uppercase) == expected.as_bytes().last().copied()
         && (word == expected.as_bytes() || word.eq_ignore_ascii_case(expected.as_bytes()))
 }
 
@@ -425,7 +467,7 @@ const IN_NAMES: [bool; 256] = {
     in_names
 };
 
-/// Whether a hash's field is a limiter's, as [`Limit::field`] names them.
+/// Whether a hash's field is a limiter's, as [`field`] names them.
 #[must_use]
 pub fn is_field(field: &[u8]) -> bool {
     let Some((tag, rest)) = text::split(field, b':') else {

@@ -4,7 +4,7 @@ use super::error::{Error, MAX_DURATION_DAYS};
 use super::execute::{self, Intent};
 use super::grammar::{Limit, TOKEN_BUCKET, whole};
 use crate::algorithms::decision::{Answer, Mode};
-use crate::algorithms::{FieldLimiter, MAX_UNITS, Span, Terms, Time, TokenBucket, text};
+use crate::algorithms::{MAX_UNITS, Span, Terms, Time, TokenBucket, text};
 use crate::server::{Call, Handler, Key, Word};
 
 /// `CL.THROTTLE key max_burst count period_seconds [quantity]`
@@ -65,7 +65,7 @@ fn reply(answer: &Answer) -> [i64; 5] {
 
 /// The bucket that redis-cell left in a string: the theoretical arrival time of the generic cell rate
 /// algorithm, in nanoseconds since the Unix epoch. None if that is not what the key holds.
-pub fn adopt(key: &Key<'_>, terms: &Terms, now: Time) -> Option<FieldLimiter> {
+pub fn adopt(key: &Key<'_>, terms: &Terms, now: Time) -> Option<TokenBucket> {
     key.expires_at_ms()?;
     let arrival = key.string()?;
     // Nineteen digits, one more than our own numbers have.
@@ -75,7 +75,7 @@ pub fn adopt(key: &Key<'_>, terms: &Terms, now: Time) -> Option<FieldLimiter> {
         return None;
     }
     let ahead_ns = arrival.saturating_sub(now.us().saturating_mul(1000)).max(0);
-    Some(FieldLimiter::TokenBucket(TokenBucket::draining_for(terms, ahead_ns, now)))
+    Some(TokenBucket::draining_for(terms, ahead_ns, now))
 }
 
 /// The years 2001 to 2096, in nanoseconds.

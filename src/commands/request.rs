@@ -3,8 +3,7 @@
 use smallvec::SmallVec;
 
 use super::error::{Error, MAX_LIMITS};
-use super::grammar::{Grammar, Limit, Reader, Storage, is, limit_called};
-use crate::algorithms::decision::Mode;
+use super::grammar::{Grammar, Limit, Reader, Storage, is, with_grammar_called};
 
 /// Reads one limit on one key: the key, then the words of a limit of `grammar`, and nothing else.
 ///
@@ -16,8 +15,8 @@ pub fn one<'w, W: AsRef<[u8]> + Copy>(
     grammar: &'static Grammar,
     words: &'w [W],
 ) -> Result<(W, Limit<'w>), Error> {
+    let (key, words) = words.split_first().ok_or(Error::WrongArity)?;
     let mut reader = Reader::new(words);
-    let key = reader.take_key().ok_or(Error::WrongArity)?;
     let limit = Limit::read(grammar, 0, &mut reader)?;
     if reader.is_empty() { Ok((*key, limit)) } else { Err(Error::near(reader.peek())) }
 }
@@ -30,41 +29,45 @@ pub struct Several<'w, W> {
     pub limits: SmallVec<[Limit<'w>; 4]>,
 }
 
-impl<W> Default for Several<'_, W> {
-    fn default() -> Self {
-        Self { keys: SmallVec::new(), limits: SmallVec::new() }
-    }
-}
-
 impl<'w, W: AsRef<[u8]> + Copy> Several<'w, W> {
-    /// Reads `key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
+    /// Reads what follows the first `limit`, which is on `key`: `[SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
     ///
     /// # Errors
     ///
     /// The first word that is missing or wrong, or two limits that cannot go together.
-    pub fn read(&mut self, words: &'w [W]) -> Result<(), Error> {
-        let mut reader = Reader::new(words);
-        let mut key = self.key(*reader.take_key().ok_or(Error::WrongArity)?);
-        let mut limits_of_key: usize = 0;
+    pub fn read(key: W, limit: Limit<'w>, mut reader: Reader<'w, W>) -> Result<Self, Error> {
+        let mut this = Self { keys: SmallVec::new(), limits: SmallVec::new() };
+        this.keys.push(key);
+        this.limits.push(limit);
+        let mut key = 0;
+        let mut limits_of_key: usize = 1;
         while !reader.is_empty() {
             let word = reader.take();
-            if let Some(grammar) = limit_called(word) {
-                if self.limits.len() == MAX_LIMITS {
-                    return Err(Error::TooManyLimits);
-                }
-                self.limits.push(Limit::read(grammar, key, &mut reader)?);
+            let limit = with_grammar_called!(word, |grammar| {
+                this.check_room()?;
+                Limit::read(grammar, key, &mut reader)?
+            });
+            if let Some(limit) = limit {
+                this.limits.push(limit);
                 limits_of_key = limits_of_key.saturating_add(1);
             } else if is(word, KEY) && limits_of_key > 0 {
-                key = self.key(*reader.take_key().ok_or_else(|| Error::near(word))?);
+                let name = reader.take_key().ok_or_else(|| Error::near(word))?;
+                if reader.is_empty() {
+                    return Err(Error::near(name.as_ref()));
+                }
+                key = this.key(*name);
                 limits_of_key = 0;
             } else {
                 return Err(Error::near(word));
             }
         }
-        if limits_of_key == 0 {
-            return Err(Error::near(words.last().map_or(&[], AsRef::as_ref)));
-        }
-        self.check_together()
+        this.check_together()?;
+        Ok(this)
+    }
+
+    /// Refuses more limits than one call takes.
+    fn check_room(&self) -> Result<(), Error> {
+        if self.limits.len() < MAX_LIMITS { Ok(()) } else { Err(Error::TooManyLimits) }
     }
 
     /// Which of the keys `key` is; a new one unless it came before.
@@ -79,27 +82,14 @@ impl<'w, W: AsRef<[u8]> + Copy> Several<'w, W> {
     /// Refuses limits that would share state, or a key that only one of them can have.
     fn check_together(&self) -> Result<(), Error> {
         for (index, limit) in self.limits.iter().enumerate() {
-            for earlier in self.limits.iter().take(index).filter(|earlier| earlier.key == limit.key) {
+            let earlier = self.limits.get(..index).unwrap_or_default();
+            for earlier in earlier.iter().filter(|earlier| earlier.key == limit.key) {
                 let word = limit.grammar.word;
                 match (limit.grammar.storage, earlier.grammar.storage) {
                     (Storage::Log, _) | (_, Storage::Log) => return Err(Error::LogNotAlone),
                     _ if limit.is_same_as(earlier) => return Err(Error::SameLimitTwice(word)),
                     _ => {}
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses limits in one of `modes` in `command`.
-    ///
-    /// # Errors
-    ///
-    /// The mode that is not possible.
-    pub fn refuse(&self, modes: &[(Mode, &'static str)], command: &'static str) -> Result<(), Error> {
-        for limit in &self.limits {
-            if let Some((_, word)) = modes.iter().find(|(mode, _)| *mode == limit.mode) {
-                return Err(Error::ModeNotHere(word, command));
             }
         }
         Ok(())

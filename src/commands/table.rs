@@ -183,11 +183,7 @@ impl Row {
             key_specs: self.key_specs,
             arguments: match &self.words {
                 Words::Listed(arguments) => arguments.to_vec(),
-                Words::Limit(grammar) => {
-                    let required = grammar.required.iter().map(|required| &required.help);
-                    let options = grammar.options.iter().map(|choice| &choice.help);
-                    std::iter::once(&KEY).chain(required).chain(options).collect()
-                }
+                Words::Limit(grammar) => std::iter::once(&KEY).chain(grammar.arguments()).collect(),
             },
             acl_categories: self.acl_categories,
         }

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redis_module::raw;
 
 use super::api::api;
+use super::register::{Load, Unload};
 use super::string::Word;
 
 /// A command's function as the server calls it.
@@ -67,6 +68,33 @@ pub unsafe extern "C" fn entry_point<H: Handler>(
     raw::REDISMODULE_OK as c_int
 }
 
+/// A time in which the server lets the module run, and nothing else: a call, the loading, the unloading.
+pub trait Turn {}
+
+impl Turn for Call<'_> {}
+impl Turn for Load {}
+impl Turn for Unload {}
+
+/// Something of the module's that lives as long as it is loaded.
+pub struct OfServer<T>(T);
+
+// SAFETY: what is within is reached in a `Turn` alone. The server gives one at a time, whichever thread it is on, and what
+// was written in one, the next sees.
+unsafe impl<T> Sync for OfServer<T> {}
+
+impl<T> OfServer<T> {
+    /// Something for all turns.
+    pub const fn new(of_server: T) -> Self {
+        Self(of_server)
+    }
+
+    /// What is within, for the time of a turn.
+    #[inline(always)]
+    pub fn get<'turn>(&'turn self, _: &'turn impl Turn) -> &'turn T {
+        &self.0
+    }
+}
+
 impl<'call> Call<'call> {
     /// The words after the command's name.
     #[must_use]
@@ -92,32 +120,40 @@ impl<'call> Call<'call> {
         }
     }
 
-    /// Replies an array of integers, alone or as an element of [`reply_array`](Self::reply_array).
+    /// Replies an array of integers.
     pub fn reply_integers(&self, integers: &[i64]) {
+        self.replied.set(true);
         self.reply_array(integers.len());
-        for integer in integers {
-            // SAFETY: `ctx` is the live context of this call.
-            unsafe {
-                api!(RedisModule_ReplyWithLongLong)(self.ctx, *integer);
-            }
+        self.reply_elements(integers);
+    }
+
+    /// Replies an array of integers and, after them, arrays of integers.
+    pub fn reply_integers_and_arrays<const LENGTH: usize>(
+        &self,
+        integers: &[i64],
+        arrays: impl ExactSizeIterator<Item = [i64; LENGTH]>,
+    ) {
+        self.replied.set(true);
+        self.reply_array(arrays.len().saturating_add(integers.len()));
+        self.reply_elements(integers);
+        for array in arrays {
+            self.reply_integers(&array);
         }
     }
 
-    /// Opens an array reply of `length` elements, which are to follow.
-    pub fn reply_array(&self, length: usize) {
-        self.replied.set(true);
+    fn reply_array(&self, length: usize) {
         // SAFETY: `ctx` is the live context of this call.
         unsafe {
             api!(RedisModule_ReplyWithArray)(self.ctx, c_long::try_from(length).unwrap_or(c_long::MAX));
         }
     }
 
-    /// Replies an integer.
-    pub fn reply_integer(&self, integer: i64) {
-        self.replied.set(true);
-        // SAFETY: `ctx` is the live context of this call.
-        unsafe {
-            api!(RedisModule_ReplyWithLongLong)(self.ctx, integer);
+    fn reply_elements(&self, integers: &[i64]) {
+        for integer in integers {
+            // SAFETY: `ctx` is the live context of this call.
+            unsafe {
+                api!(RedisModule_ReplyWithLongLong)(self.ctx, *integer);
+            }
         }
     }
 

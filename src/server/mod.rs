@@ -9,7 +9,7 @@ mod string;
 
 pub use alloc::ServerAlloc;
 pub use api::missing_function;
-pub use call::{Call, EntryPoint, Handler, KeyPositions, entry_point};
+pub use call::{Call, EntryPoint, Handler, KeyPositions, OfServer, entry_point};
 pub use key::{Key, Kind, Member, Mode};
-pub use register::{Argument, ArgumentKind, BeginSearch, Command, KeySpec, Load};
+pub use register::{Argument, ArgumentKind, BeginSearch, Command, KeySpec, Load, Unload};
 pub use string::{OwnedString, Word};

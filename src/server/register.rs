@@ -149,6 +149,17 @@ impl Load {
     }
 }
 
+/// The server while it unloads the module.
+pub struct Unload(());
+
+impl Unload {
+    /// Begins with the context that the `redis-module` crate hands to a module's `deinit`. No call comes after that.
+    #[must_use]
+    pub fn begin(_: &redis_module::Context) -> Self {
+        Self(())
+    }
+}
+
 /// Whether the server has a command of that name.
 fn command_exists(load: &Load, name: &CStr) -> bool {
     // SAFETY: context and texts are live and the format fits; the reply, if any, is freed once looked at.

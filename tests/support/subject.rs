@@ -9,7 +9,9 @@
 )]
 
 use redis_limiter::algorithms::decision::{self, Ask, Mode};
-use redis_limiter::algorithms::{Algorithm, Limiter, SlidingLog, Span, Terms, Time};
+use redis_limiter::algorithms::{
+    Algorithm, Decision, Extent, Limiter, NewState, SlidingLog, Span, Terms, Time, Undecided,
+};
 
 use super::memory_log::MemoryLog;
 use super::model;
@@ -49,13 +51,18 @@ impl Subject {
             model::Algorithm::SlidingCounter => Algorithm::SlidingCounter,
             model::Algorithm::SlidingLog => return self.call_log(&terms, &ask, now),
         };
-        let mut limiter = algorithm.resume(&terms, self.field.as_deref(), now).expect("own state parses");
-        let verdict = limiter.judge(&ask).ok()?;
-        let answer = limiter.settle(verdict.charge, &ask, &verdict);
-        if verdict.charge != 0 || (limiter.was_pulled() && ask.cost != 0) {
-            self.field = limiter.state().map(|text| text.as_bytes().to_vec());
+        let mut decision = Decision::default();
+        let stored = self.field.as_deref();
+        match algorithm.decide(&terms, stored, now, &ask, Extent::All, &mut decision) {
+            Err(Undecided::TooMuch) => return None,
+            undecided => undecided.expect("own state parses"),
         }
-        Some(answer.integers().map(i128::from))
+        match decision.state {
+            NewState::Same => {}
+            NewState::None => self.field = None,
+            NewState::Text => self.field = Some(decision.text.as_bytes().to_vec()),
+        }
+        Some(decision.answer.integers().map(i128::from))
     }
 
     fn call_log(&mut self, terms: &Terms, ask: &Ask, now: Time) -> Option<[i128; 7]> {

@@ -24,7 +24,10 @@ fn load(context: &Context, arguments: &[RedisString]) -> Status {
     }
     let server = server::Load::begin(context);
     match register(&server, arguments) {
-        Ok(()) => Status::Ok,
+        Ok(()) => {
+            server.finish();
+            Status::Ok
+        }
         Err(reason) => {
             server.log(c"warning", &format!("redis-limiter does not load: {reason}"));
             Status::Err

@@ -26,17 +26,22 @@ macro_rules! required {
 
 required! {
     RedisModule_Alloc
-    RedisModule_Calloc
     RedisModule_Call
+    RedisModule_CallReplyArrayElement
+    RedisModule_CallReplyLength
+    RedisModule_CallReplyProto
     RedisModule_CallReplyStringPtr
+    RedisModule_Calloc
     RedisModule_CloseKey
     RedisModule_CreateCommand
     RedisModule_CreateString
     RedisModule_Free
     RedisModule_FreeCallReply
     RedisModule_FreeString
+    RedisModule_FreeThreadSafeContext
     RedisModule_GetAbsExpire
     RedisModule_GetCommand
+    RedisModule_GetDetachedThreadSafeContext
     RedisModule_HashGet
     RedisModule_HashSet
     RedisModule_IsKeysPositionRequest
@@ -47,6 +52,7 @@ required! {
     RedisModule_Realloc
     RedisModule_Replicate
     RedisModule_ReplyWithArray
+    RedisModule_ReplyWithCallReply
     RedisModule_ReplyWithError
     RedisModule_ReplyWithLongLong
     RedisModule_ScanCursorCreate

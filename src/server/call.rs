@@ -10,11 +10,14 @@ use redis_module::raw;
 
 use super::api::api;
 use super::register::{Load, Unload};
+use super::reply::Pieces;
 use super::string::Word;
 
 /// A command's function as the server calls it.
 pub type EntryPoint =
     unsafe extern "C" fn(*mut raw::RedisModuleCtx, *mut *mut raw::RedisModuleString, c_int) -> c_int;
+
+pub(super) static PIECES: OfServer<Pieces> = OfServer::new(Pieces::new());
 
 /// Tells the position of each key among all words of a command.
 pub type KeyPositions = fn(&[Word<'_>], &mut dyn FnMut(usize));
@@ -121,38 +124,56 @@ impl<'call> Call<'call> {
     }
 
     /// Replies an array of integers.
+    #[inline(always)]
     pub fn reply_integers(&self, integers: &[i64]) {
         self.replied.set(true);
-        self.reply_array(integers.len());
-        self.reply_elements(integers);
+        let in_one_piece = PIECES.get(self).reply(self.ctx, |reply| {
+            reply.integers(integers);
+            reply.array(integers.len());
+        });
+        if !in_one_piece {
+            self.reply_one_by_one(None, integers);
+        }
     }
 
     /// Replies an array of integers and, after them, arrays of integers.
+    #[inline(always)]
     pub fn reply_integers_and_arrays<const LENGTH: usize>(
         &self,
         integers: &[i64],
         arrays: impl ExactSizeIterator<Item = [i64; LENGTH]>,
     ) {
         self.replied.set(true);
-        self.reply_array(arrays.len().saturating_add(integers.len()));
-        self.reply_elements(integers);
+        // What stands before the first array goes with it.
+        let mut before = Some((arrays.len().saturating_add(integers.len()), integers));
         for array in arrays {
-            self.reply_integers(&array);
+            let before = before.take();
+            let in_one_piece = PIECES.get(self).reply(self.ctx, |reply| {
+                reply.integers(&array);
+                reply.array(LENGTH);
+                if let Some((length, integers)) = before {
+                    reply.integers(integers);
+                    reply.array(length);
+                }
+            });
+            if !in_one_piece {
+                self.reply_one_by_one(before, &array);
+            }
         }
     }
 
-    fn reply_array(&self, length: usize) {
-        // SAFETY: `ctx` is the live context of this call.
-        unsafe {
-            api!(RedisModule_ReplyWithArray)(self.ctx, c_long::try_from(length).unwrap_or(c_long::MAX));
-        }
-    }
-
-    fn reply_elements(&self, integers: &[i64]) {
-        for integer in integers {
+    /// Replies an array of integers; before it, if it is the first in another array, that one's length and what stands
+    /// before it there.
+    #[cold]
+    #[inline(never)]
+    fn reply_one_by_one(&self, before: Option<(usize, &[i64])>, integers: &[i64]) {
+        for (length, integers) in before.into_iter().chain([(integers.len(), integers)]) {
             // SAFETY: `ctx` is the live context of this call.
             unsafe {
-                api!(RedisModule_ReplyWithLongLong)(self.ctx, *integer);
+                api!(RedisModule_ReplyWithArray)(self.ctx, c_long::try_from(length).unwrap_or(c_long::MAX));
+                for integer in integers {
+                    api!(RedisModule_ReplyWithLongLong)(self.ctx, *integer);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod api;
 mod call;
 mod key;
 mod register;
+mod reply;
 mod string;
 
 pub use alloc::ServerAlloc;

@@ -10,7 +10,7 @@ use redis_module::commands::{
 use redis_module::raw::{self, ModuleOptions};
 
 use super::api::api;
-use super::call::EntryPoint;
+use super::call::{EntryPoint, PIECES};
 
 /// A command, as the server is told about it.
 pub struct Command {
@@ -122,6 +122,15 @@ impl Load {
         }
     }
 
+    /// Ends the loading, which has succeeded, with what calls need besides.
+    pub fn finish(self) {
+        PIECES.get(&self).prepare(&self);
+    }
+
+    pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {
+        self.ctx
+    }
+
     /// Whether the server has a command of that name.
     #[must_use]
     pub fn has_command(&self, name: &str) -> bool {
@@ -156,7 +165,9 @@ impl Unload {
     /// Begins with the context that the `redis-module` crate hands to a module's `deinit`. No call comes after that.
     #[must_use]
     pub fn begin(_: &redis_module::Context) -> Self {
-        Self(())
+        let this = Self(());
+        PIECES.get(&this).forget();
+        this
     }
 }
 

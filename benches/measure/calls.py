@@ -87,11 +87,17 @@ def narrowing_ms(entries, unit_us, words):
     return lambda key, number: words(key, (entries - number) * unit_us // 1000)
 
 
+def on_new_keys(name, line, **more):
+    """A call for each of many keys, none of which is there."""
+    return Call(name, same(line), keys=2000, warm_up=0, rounds=1, **more)
+
+
 NATIVE = [
     Call("PING", same("PING")),
     Call("INCR", same("INCR K")),
     Call("HSET of two fields", same("HSET K a 1 b 2")),
     Call("SET PX", same("SET K 1 PX 60000")),
+    on_new_keys("SET PX, new key", "SET K 1 PX 60000"),
 ]
 
 FIELDS = [
@@ -111,6 +117,17 @@ def field_calls():
         yield Call(f"{command}, denied", same(f"{command} {denying}"), full, 0, f"Lua {lua}, denied")
         peek = allowing.replace("K ", f"K {algorithm} ")
         yield Call(f"RL.PEEK of {algorithm}", same(f"RL.PEEK {peek}"), before(f"{command} {allowing} COST 100"), 1)
+
+
+def calls_on_new_keys():
+    for command, allowing, lua, _ in FIELDS:
+        name, beside = f"{command}, new key", f"Lua {lua}, new key"
+        yield on_new_keys(name, f"{command} {allowing}", expect=1, beside=beside)
+    beside = "Lua sliding_log, new key"
+    yield on_new_keys("RL.SLIDINGLOG, new key", "RL.SLIDINGLOG K 1000 1m", expect=1, beside=beside)
+    line, beside = "CL.THROTTLE K 999999 600 60", "redis-cell, new key"
+    yield on_new_keys("CL.THROTTLE, new key", line, expect=0, beside=beside)
+    yield on_new_keys("RL.ALL of three, new key", "RL.ALL " + THREE.format(1000000), expect=1)
 
 
 THREE = "K FIXED {0} 1d FIXED 1000000 1h AS orders TOKENBUCKET 1000000 1000 1m AS tpm"
@@ -165,6 +182,7 @@ LIMITER = [
         warm_up=100,
         rounds=2000,
     ),
+    *calls_on_new_keys(),
     Call("RL.LEASE, renewed", same("RL.LEASE K 10 1h a"), before("RL.LEASE K 10 1h a"), 1),
     Call("RL.LEASE, denied", same("RL.LEASE K 1 1h b"), before("RL.LEASE K 1 1h a"), 0),
     Call("RL.RELEASE, nothing held", same("RL.RELEASE K b"), before("RL.LEASE K 10 1h a"), 0),
@@ -181,6 +199,8 @@ def lua_calls():
         full = lambda key, script=script, denying=denying: [["EVALSHA", script, 1, key, *denying.split(), 10]]
         yield Call(f"Lua {script}, allowed", same(f"EVALSHA {script} 1 K {allowing} 1"), expect=1)
         yield Call(f"Lua {script}, denied", same(f"EVALSHA {script} 1 K {denying} 1"), full, 0)
+        yield on_new_keys(f"Lua {script}, new key", f"EVALSHA {script} 1 K {allowing} 1", expect=1)
+    yield on_new_keys("Lua sliding_log, new key", "EVALSHA sliding_log 1 K 1000 60000 1", expect=1)
     for entries, unit_us, sizes in [
         (55, DAY_US, dict(warm_up=4, rounds=50)),
         (11000, HOUR_US, dict(keys=2, warm_up=100, rounds=2000)),
@@ -204,6 +224,7 @@ REDIS_CELL = [
         1,
         module="redis-cell",
     ),
+    on_new_keys("redis-cell, new key", "CL.THROTTLE K 999999 600 60", expect=0, module="redis-cell"),
 ]
 
 ALL = [*NATIVE, *LIMITER, *LUA, *REDIS_CELL]

@@ -18,10 +18,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from server import Server, load_scripts, markdown, module, redis_cell, server_called
+from server import Client, Server, encode, load_scripts, markdown, module, redis_cell, server_called
 
-# name, words, what else there is for the same purpose. At slow rates, so that keys stay and none is faster or slower for
-# making them anew: some expire as soon as they are as good as unused, others a while later.
+# name, words, what else there is for the same purpose. At slow rates, so that keys stay: what is measured are calls on
+# keys that are there. LOG and LOG_MS stand for a window in which a log keeps a few entries, however many keys share the
+# calls.
 COMMANDS = [
     ("HSET of two fields", "HSET hset:K a 1 b 2", None),
     ("INCR", "INCR incr:K", None),
@@ -31,7 +32,7 @@ COMMANDS = [
     ("RL.TOKENBUCKET, denied", "RL.TOKENBUCKET token-denied:K 1 1 1d", None),
     ("RL.LEAKYBUCKET", "RL.LEAKYBUCKET leaky:K 1000000 1000 1d", "Lua leaky_bucket"),
     ("RL.SLIDINGCOUNTER", "RL.SLIDINGCOUNTER counter:K 1000000 1h", "Lua sliding_window_counter"),
-    ("RL.SLIDINGLOG", "RL.SLIDINGLOG log:K 1000000 1s", "Lua sliding_log"),
+    ("RL.SLIDINGLOG", "RL.SLIDINGLOG log:K 1000000 LOG", "Lua sliding_log"),
     ("RL.ALL of three", "RL.ALL all:K FIXED 1000000 1m FIXED 1000000 1h TOKENBUCKET 1000000 1000 1d", None),
     ("RL.PEEK", "RL.PEEK token:K TOKENBUCKET 1000000 1000 1d", None),
     ("CL.THROTTLE", "CL.THROTTLE throttle:K 999999 1000 86400", "redis-cell"),
@@ -42,8 +43,21 @@ COMMANDS = [
     ("Lua token_bucket", "EVALSHA token_bucket 1 lua-token:K 1000000 1000 86400000 1", None),
     ("Lua leaky_bucket", "EVALSHA leaky_bucket 1 lua-leaky:K 1000000 1000 86400000 1", None),
     ("Lua sliding_window_counter", "EVALSHA sliding_window_counter 1 lua-counter:K 1000000 3600000 1", None),
-    ("Lua sliding_log", "EVALSHA sliding_log 1 lua-log:K 1000000 1000 1", None),
+    ("Lua sliding_log", "EVALSHA sliding_log 1 lua-log:K 1000000 LOG_MS 1", None),
 ]
+# How a bucket is filled before it is measured, where that is not by the same call: as one that has been in use for a
+# while, so that neither its key nor the expiry that its first calls set is soon too short.
+FILLED = {
+    "RL.TOKENBUCKET": "RL.TOKENBUCKET token:K 1000000 1000 1d COST 1000",
+    "RL.LEAKYBUCKET": "RL.LEAKYBUCKET leaky:K 1000000 1000 1d COST 1000",
+    "RL.ALL of three": "RL.ALL all:K FIXED 1000000 1m FIXED 1000000 1h TOKENBUCKET 1000000 1000 1d COST 1000",
+    "CL.THROTTLE": "CL.THROTTLE throttle:K 999999 1000 86400 1000",
+    "redis-cell": "CL.THROTTLE throttle:K 999999 1000 86400 1000",
+    "Lua token_bucket": "EVALSHA token_bucket 1 lua-token:K 1000000 1000 86400000 1000",
+    "Lua leaky_bucket": "EVALSHA leaky_bucket 1 lua-leaky:K 1000000 1000 86400000 1000",
+}
+# What redis-benchmark puts a number of twelve digits for.
+ANY_KEY = "__rand_int__"
 SETUPS = {
     "alone": [],
     "with AOF everysec and a replica": ["--appendonly", "yes", "--appendfsync", "everysec"],
@@ -60,18 +74,29 @@ def benchmark(port, words, keys, depth, requests):
     return float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"])
 
 
-def commands_on(servers, only):
-    """name -> port and words, for every command that these servers have."""
+def fill(port, words, keys):
+    """Calls once for each key that redis-benchmark may choose."""
+    client = Client(port)
+    before, after = encode(*words).split(ANY_KEY.encode())
+    for start in range(0, keys, 10_000):
+        calls = [b"%b%012d%b" % (before, key, after) for key in range(start, min(start + 10_000, keys))]
+        client.pipeline(calls, depth=1000)
+
+
+def commands_on(servers, keys, only):
+    """name -> port, words, and the words that fill a key, for every command that these servers have."""
     clients = {kind: server.client() for kind, server in servers.items()}
-    scripts = load_scripts(clients["redis-limiter"])
+    seconds = keys // 10_000
+    meant = {"LOG": f"{seconds}s", "LOG_MS": f"{seconds}000"} | load_scripts(clients["redis-limiter"])
+    words_of = lambda line: [meant.get(word, word).replace(":K", f":{ANY_KEY}") for word in line.split()]
     found = {}
     for name, line, _ in COMMANDS:
         kind = "redis-cell" if name.startswith("redis-cell") else "redis-limiter"
         if kind not in servers or only and not any(word in name.lower() for word in only):
             continue
-        words = [scripts.get(word, word).replace(":K", ":__rand_int__") for word in line.split()]
+        words = words_of(line)
         if clients[kind].call("COMMAND", "INFO", words[0])[0] is not None:
-            found[name] = servers[kind].port, words
+            found[name] = servers[kind].port, words, words_of(FILLED.get(name, line))
     return found
 
 
@@ -99,17 +124,20 @@ def start(stack, binary, setup):
 
 
 def measure(servers, setup, keys, options):
-    commands = commands_on(servers, options.only)
+    commands = commands_on(servers, keys, options.only)
+    for name, (port, _, words) in commands.items():
+        print(f"{setup}, {keys:,} keys: filling those of {name}", file=sys.stderr)
+        fill(port, words, keys)
     samples = {}
     for pipelined, depth in PIPELINES.items():
         requests = {}
-        for name, (port, words) in commands.items():
-            # Fills the keys, and tells how many requests make a run of the length wanted.
-            rate, _, _ = benchmark(port, words, keys, depth, keys if depth > 1 else keys // 10)
+        for name, (port, words, _) in commands.items():
+            # Tells how many requests make a run of the length wanted.
+            rate, _, _ = benchmark(port, words, keys, depth, 20_000 * depth)
             requests[name] = max(1000, int(rate * options.seconds))
         for number in range(options.rounds):
             print(f"{setup}, {keys:,} keys, {pipelined}: round {number + 1} of {options.rounds}", file=sys.stderr)
-            for name, (port, words) in commands.items():
+            for name, (port, words, _) in commands.items():
                 run = benchmark(port, words, keys, depth, requests[name])
                 samples.setdefault((pipelined, name), []).append(run)
     return [

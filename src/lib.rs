@@ -4,9 +4,11 @@
 //! - [`server`] is the module API of Redis and Valkey. It knows no limiter, and has all the unsafe code.
 //! - [`commands`] joins the two; [`commands::table`] lists every command.
 //! - [`settings`] are the operator's.
+//! - [`decimal`] writes numbers, for both sides.
 
 pub mod algorithms;
 pub mod commands;
+pub mod decimal;
 pub mod server;
 pub mod settings;
 

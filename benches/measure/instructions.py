@@ -36,7 +36,7 @@ SETUPS = {
 def limits():
     """name -> the most instructions that it may take."""
     rows = (line.split(maxsplit=1) for line in LIMITS.read_text().splitlines() if line and not line.startswith("#"))
-    return {name.split(" [")[0]: int(most) for most, name in rows}
+    return {name: int(most) for most, name in rows}
 
 
 def same_seed(folder):

@@ -98,14 +98,13 @@ pub trait FieldState: Limiter + Sized {
     #[inline(always)]
     fn decide(mut self, ask: &Ask, extent: Extent, decision: &mut Decision) -> Result<(), TooMuch> {
         let verdict = decision::judge(&self, ask)?;
-        let charge = if extent == Extent::All { verdict.charge } else { 0 };
+        let charge = extent.charge(&verdict);
         if charge != 0 {
             self.charge(charge);
         }
         decision.verdict = verdict;
         decision.answer = decision::answer(&self, ask, &verdict);
-        let changes = charge != 0 || (extent != Extent::Nothing && ask.cost != 0 && self.was_pulled());
-        if !changes {
+        if !extent.changes(charge, ask, self.was_pulled()) {
             decision.state = NewState::Same;
         } else if self.used() == 0 {
             decision.state = NewState::None;
@@ -129,6 +128,21 @@ pub enum Extent {
 }
 
 impl Extent {
+    /// Units to charge, of those that a verdict says.
+    #[must_use]
+    #[inline(always)]
+    pub fn charge(self, verdict: &Verdict) -> i64 {
+        if self == Self::All { verdict.charge } else { 0 }
+    }
+
+    /// Whether the state changes when `charge` is charged: also when it was pulled to the present, unless the caller only
+    /// asks.
+    #[must_use]
+    #[inline(always)]
+    pub fn changes(self, charge: i64, ask: &Ask, was_pulled: bool) -> bool {
+        charge != 0 || (self != Self::Nothing && ask.cost != 0 && was_pulled)
+    }
+
     /// What is left of it where another limit refuses.
     #[must_use]
     pub fn refused(self) -> Self {

@@ -1,7 +1,9 @@
 //! Numbers as the text that hash fields and sorted-set members hold.
 
+use crate::decimal::{self, EIGHT_DIGITS};
+
 /// Longest state text: two counts of 13 digits, a time of 19 and their separators fit well.
-const CAPACITY: usize = 64;
+const CAPACITY: usize = 72;
 
 /// A short ASCII text, built without allocating.
 #[derive(Clone, Copy)]
@@ -51,25 +53,18 @@ impl Text {
         if value < 0 {
             self.byte(b'-');
         }
-        let value = value.unsigned_abs();
-        if value < EIGHT_DIGITS {
-            return self.leading(value);
+        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
+        if let Some(place) = rest.first_chunk_mut() {
+            self.length = self.length.saturating_add(decimal::write(value.unsigned_abs(), place));
         }
-        let (upper, lower) = (value / EIGHT_DIGITS, value % EIGHT_DIGITS);
-        if upper < EIGHT_DIGITS {
-            self.leading(upper);
-        } else {
-            self.leading(upper / EIGHT_DIGITS).eight(to_eight_digits(upper % EIGHT_DIGITS), 8);
-        }
-        self.eight(to_eight_digits(lower), 8)
+        self
     }
 
     /// Appends a figure given in millionths as a decimal without trailing zeros: 26750000 as `26.75`. As
     /// [`number`](Self::number), if there is room for the longest.
     #[inline]
     pub fn millionths(&mut self, value: i64) -> &mut Self {
-        // The point, and eight bytes that are written for six digits.
-        if self.length > CAPACITY - LONGEST - 9 {
+        if self.length > CAPACITY - LONGEST_MILLIONTHS {
             return self;
         }
         let value = value.max(0);
@@ -77,53 +72,24 @@ impl Text {
         let rest = (value % MILLION).unsigned_abs();
         if rest > 0 {
             // Six digits and two zeros; the last digits are the topmost bytes.
-            let digits = to_eight_digits(rest.saturating_mul(100));
-            self.byte(b'.').eight(digits, 8_u32.saturating_sub(digits.leading_zeros() / 8));
-        }
-        self
-    }
-
-    /// Appends a number of up to eight digits, without leading zeros.
-    #[inline]
-    fn leading(&mut self, value: u64) -> &mut Self {
-        let digits = to_eight_digits(value);
-        let zeros = (digits.trailing_zeros() / 8).min(7);
-        self.eight(digits >> zeros.saturating_mul(8), 8_u32.saturating_sub(zeros))
-    }
-
-    /// Appends the first `length` of eight digits, one in each byte. All eight are written, which is quicker.
-    #[inline]
-    fn eight(&mut self, digits: u64, length: u32) -> &mut Self {
-        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
-        if let Some(place) = rest.first_chunk_mut() {
-            *place = (digits | ZEROS).to_le_bytes();
-            self.length = self.length.saturating_add(length as usize);
+            let digits = decimal::to_eight_digits(rest.saturating_mul(100));
+            self.byte(b'.');
+            let place = self.bytes.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut);
+            if let Some(place) = place {
+                *place = decimal::characters(digits);
+                let length = 8_u32.saturating_sub(digits.leading_zeros() / 8);
+                self.length = self.length.saturating_add(length as usize);
+            }
         }
         self
     }
 }
 
-/// A sign and nineteen digits.
-const LONGEST: usize = 20;
+/// A sign, and the room that a number is written in.
+const LONGEST: usize = 1 + decimal::ROOM;
 
-/// Numbers below this have at most eight digits.
-const EIGHT_DIGITS: u64 = 100_000_000;
-
-/// Eight times the character 0.
-const ZEROS: u64 = 0x3030_3030_3030_3030;
-
-/// The eight decimal digits of a number below [`EIGHT_DIGITS`], one in each byte, the first the lowest: halved to fours,
-/// to pairs, to digits, each by a multiplication and a shift. Every charge writes a timestamp, which has sixteen.
-/// (The reverse of D. Lemire, "Quickly parsing eight digits", 2018.)
-#[inline]
-fn to_eight_digits(value: u64) -> u64 {
-    // What a half of a pair is divided by, as a multiplication and a shift: exact for what halves can be.
-    let fours = (value / 10_000) | ((value % 10_000) << 32);
-    let hundreds = (fours.wrapping_mul(5243) >> 19) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | (fours.wrapping_sub(hundreds.wrapping_mul(100)) << 16);
-    let tens = (pairs.wrapping_mul(103) >> 10) & 0x000f_000f_000f_000f;
-    tens | (pairs.wrapping_sub(tens.wrapping_mul(10)) << 8)
-}
+/// That, the point, and eight bytes that are written for six digits.
+const LONGEST_MILLIONTHS: usize = LONGEST + 9;
 
 const MILLION: i64 = 1_000_000;
 

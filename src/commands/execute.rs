@@ -262,7 +262,7 @@ impl Field {
         Ok(Self { name, found })
     }
 
-    /// Works out what is asked of `limit` comes to at `now`, as [`FieldState::decide`](crate::algorithms::FieldState).
+    /// Works out what comes of `limit` at `now`; as [`FieldState::decide`](crate::algorithms::FieldState::decide).
     #[inline(always)]
     fn decide(
         &self,
@@ -322,8 +322,8 @@ fn settle_log(
     verdict: &Verdict,
     extent: Extent,
 ) -> (bool, Answer) {
-    let charge = if extent == Extent::All { verdict.charge } else { 0 };
-    let changes = charge != 0 || (extent != Extent::Nothing && ask.cost != 0 && log.was_pulled());
+    let charge = extent.charge(verdict);
+    let changes = extent.changes(charge, ask, log.was_pulled());
     if charge != 0 {
         log.charge(charge);
     } else if changes {

@@ -127,13 +127,7 @@ impl<'call> Call<'call> {
     #[inline(always)]
     pub fn reply_integers(&self, integers: &[i64]) {
         self.replied.set(true);
-        let in_one_piece = PIECES.get(self).reply(self.ctx, |reply| {
-            reply.integers(integers);
-            reply.array(integers.len());
-        });
-        if !in_one_piece {
-            self.reply_one_by_one(None, integers);
-        }
+        self.reply_integers_in(None, integers);
     }
 
     /// Replies an array of integers and, after them, arrays of integers.
@@ -147,23 +141,20 @@ impl<'call> Call<'call> {
         // What stands before the first array goes with it.
         let mut before = Some((arrays.len().saturating_add(integers.len()), integers));
         for array in arrays {
-            let before = before.take();
-            let in_one_piece = PIECES.get(self).reply(self.ctx, |reply| {
-                reply.integers(&array);
-                reply.array(LENGTH);
-                if let Some((length, integers)) = before {
-                    reply.integers(integers);
-                    reply.array(length);
-                }
-            });
-            if !in_one_piece {
-                self.reply_one_by_one(before, &array);
-            }
+            self.reply_integers_in(before.take(), &array);
         }
     }
 
-    /// Replies an array of integers; before it, if it is the first in another array, that one's length and what stands
-    /// before it there.
+    /// Replies an array of integers; before it, if it is the first in another array, that one's length and the integers
+    /// that stand before it there.
+    #[inline(always)]
+    fn reply_integers_in(&self, before: Option<(usize, &[i64])>, integers: &[i64]) {
+        if !PIECES.get(self).reply(self.ctx, before, integers) {
+            self.reply_one_by_one(before, integers);
+        }
+    }
+
+    /// As [`reply_integers_in`](Self::reply_integers_in), not in one piece.
     #[cold]
     #[inline(never)]
     fn reply_one_by_one(&self, before: Option<(usize, &[i64])>, integers: &[i64]) {

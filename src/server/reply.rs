@@ -17,17 +17,19 @@ use redis_module::raw;
 use super::api::api;
 use super::register::Load;
 use super::string::OwnedString;
+use crate::decimal;
 
-/// The longest text that is replied in one piece: an array's head and two integers, then an array of seven.
-const LONGEST: usize = HEAD + 2 * INTEGER + HEAD + 7 * INTEGER;
+/// The most integers of an array that is replied in one piece, …
+const MOST: usize = 7;
 
-/// The longest head of an array, `*66` and the end of its line, …
-const HEAD: usize = 5;
+/// … and of those that stand before it in another array.
+const MOST_BEFORE: usize = 2;
 
-/// … and the longest integer, a colon, a sign, 19 digits and the end of its line.
-const INTEGER: usize = 23;
+/// The longest text that they make: each of 23 bytes at most, a colon, a sign, 19 digits and the end of a line, and two
+/// arrays' heads of no more.
+const LONGEST: usize = 23 * (MOST + MOST_BEFORE + 2);
 
-/// The shortest: five integers of one digit.
+/// The shortest that is kept: five integers of one digit.
 const SHORTEST: usize = 24;
 
 /// Versions of Redis, and of Valkey, which counts alike, whose `RM_ReplyWithCallReply`, `call_reply.c` and
@@ -74,13 +76,25 @@ impl Pieces {
         }
     }
 
-    /// Replies in one piece what `write` writes; false if that is not possible.
+    /// Replies in one piece an array of integers; before it, if it is the first in another array, that one's length and
+    /// the integers that stand before it there. False if that is not possible.
     #[inline(always)]
-    pub(super) fn reply(&self, ctx: *mut raw::RedisModuleCtx, write: impl FnOnce(&mut Backwards)) -> bool {
+    pub(super) fn reply(
+        &self,
+        ctx: *mut raw::RedisModuleCtx,
+        before: Option<(usize, &[i64])>,
+        integers: &[i64],
+    ) -> bool {
         let kept = self.0.borrow();
         let Some(kept) = kept.as_ref() else { return false };
-        let mut reply = Backwards { bytes: [0; LONGEST], start: LONGEST };
-        write(&mut reply);
+        if integers.len() > MOST || before.is_some_and(|(_, integers)| integers.len() > MOST_BEFORE) {
+            return false;
+        }
+        let mut reply = ReplyText { bytes: [0; LONGEST + WRITTEN_AT_ONCE], length: 0 };
+        if let Some((length, integers)) = before {
+            reply.array(length, integers);
+        }
+        reply.array(integers.len(), integers);
         let text = reply.text();
         let Some(Some(piece)) = kept.by_length.get(text.len().wrapping_sub(SHORTEST)) else { return false };
         // SAFETY: the piece's text is as long as ours and not ours itself; on this server (`is_known_version`) it can be
@@ -141,72 +155,43 @@ impl Kept {
     }
 }
 
-/// A reply that is written from its end, since a number's last digit is the first that is known. What finds no room is
-/// dropped; nobody writes as much.
-pub(super) struct Backwards {
-    bytes: [u8; LONGEST],
-    start: usize,
+/// A reply as it goes over the wire. There is room for [`LONGEST`].
+struct ReplyText {
+    bytes: [u8; LONGEST + WRITTEN_AT_ONCE],
+    length: usize,
 }
 
-impl Backwards {
-    /// The last elements of an array, which are integers.
-    #[inline(always)]
-    pub(super) fn integers(&mut self, integers: &[i64]) {
-        for integer in integers.iter().rev() {
-            self.integer(*integer);
-        }
-    }
+/// A number's place is written as a whole, between its mark and the end of its line.
+const WRITTEN_AT_ONCE: usize = 2 + decimal::ROOM + 2;
 
-    /// The head of an array of so many elements, up to 99, all of which are written.
-    #[inline(always)]
-    pub(super) fn array(&mut self, length: usize) {
-        self.put(*b"\r\n");
-        self.digits(length as u64);
-        self.put([b'*']);
-    }
-
-    #[inline(always)]
+impl ReplyText {
     fn text(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// An array of that length and its first elements; the others are to follow.
+    #[inline(always)]
+    fn array(&mut self, length: usize, integers: &[i64]) {
+        self.line(*b"*", length as u64);
+        for integer in integers {
+            if *integer < 0 {
+                self.line(*b":-", integer.unsigned_abs());
+            } else {
+                self.line(*b":", integer.unsigned_abs());
+            }
+        }
     }
 
     #[inline(always)]
-    fn integer(&mut self, integer: i64) {
-        self.put(*b"\r\n");
-        self.digits(integer.unsigned_abs());
-        if integer < 0 {
-            self.put([b'-']);
+    fn line<const MARK: usize>(&mut self, mark: [u8; MARK], value: u64) {
+        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
+        let Some((before, rest)) = rest.split_first_chunk_mut() else { return };
+        let Some((number, _)) = rest.split_first_chunk_mut::<{ decimal::ROOM }>() else { return };
+        *before = mark;
+        let digits = decimal::write(value, number);
+        if let Some(end) = rest.get_mut(digits..).and_then(<[u8]>::first_chunk_mut) {
+            *end = *b"\r\n";
         }
-        self.put([b':']);
+        self.length = self.length.wrapping_add(MARK).wrapping_add(digits).wrapping_add(2);
     }
-
-    #[inline(always)]
-    fn digits(&mut self, mut value: u64) {
-        while value >= 100 {
-            let pair = value % 100;
-            value /= 100;
-            self.put([digit(pair / 10), digit(pair % 10)]);
-        }
-        if value >= 10 {
-            self.put([digit(value / 10), digit(value % 10)]);
-        } else {
-            self.put([digit(value)]);
-        }
-    }
-
-    /// Writes what comes before all that was written so far. There is room for it.
-    #[inline(always)]
-    fn put<const LENGTH: usize>(&mut self, piece: [u8; LENGTH]) {
-        self.start = self.start.saturating_sub(LENGTH);
-        if let Some(place) = self.bytes.get_mut(self.start..).and_then(<[u8]>::first_chunk_mut) {
-            *place = piece;
-        }
-    }
-}
-
-/// The character of a digit from 0 to 9.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "it is below ten")]
-fn digit(value: u64) -> u8 {
-    (value as u8).wrapping_add(b'0')
 }

@@ -124,7 +124,8 @@ fn time_stands_still_in_a_transaction_and_in_a_script() {
 
     server.ask_value("DEL k");
     let call = in_lua(line);
-    let script = format!("{call} local t = os.clock() while os.clock() - t < 0.003 do end {call} return 1");
+    // Some milliseconds' work: not every server's scripts have a clock.
+    let script = format!("{call} local n = 0 for i = 1, 2000000 do n = n + i end {call} return 1");
     server.call(&["EVAL", &script, "1", "k"]).unwrap();
     let instants = scores(&server);
     assert_eq!(instants, [instants[0], instants[0] + 1]);

@@ -37,7 +37,7 @@ fn is_known(server: &Server) -> bool {
     let info = server.text(&["INFO", "server"]);
     let version_of = |name| info.lines().find_map(|line| line.strip_prefix(name));
     let version = version_of("valkey_version:").or_else(|| version_of("redis_version:")).unwrap();
-    ["7.", "8.0.", "8.2."].iter().any(|known| version.starts_with(known))
+    ["7.", "8.0.", "8.1.", "8.2."].iter().any(|known| version.starts_with(known))
 }
 
 /// How many calls of COMMAND GETKEYS failed, which there was one of when the module was loaded.

@@ -89,8 +89,8 @@ pub trait FieldState: Limiter + Sized {
     /// Whether the stored state lay so far in the future that it was pulled to the present.
     fn was_pulled(&self) -> bool;
 
-    /// Judges `ask` and carries out as much of the verdict as `extent` says. All is written to `decision`, which must be
-    /// new: what comes back by value is copied from one place to the next.
+    /// Judges `ask` and carries out as much of the verdict as `extent` says. All is written to `decision`, in place of what
+    /// it was: what comes back by value is copied from one place to the next.
     ///
     /// # Errors
     ///
@@ -110,6 +110,7 @@ pub trait FieldState: Limiter + Sized {
             decision.state = NewState::None;
         } else {
             decision.state = NewState::Text;
+            decision.text.clear();
             self.format(&mut decision.text);
         }
         Ok(())

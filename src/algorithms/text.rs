@@ -25,6 +25,11 @@ impl Text {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// Takes all of it away.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
     /// Appends `bytes`; what does not fit is dropped.
     pub fn push(&mut self, bytes: &[u8]) -> &mut Self {
         let end = self.length.saturating_add(bytes.len());

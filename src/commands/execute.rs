@@ -1,4 +1,4 @@
-//! One call from request to effects: load every limiter, judge all, then charge all or none.
+//! One call from request to effects: read and decide every limit, then write all, or none where one refuses.
 
 use std::rc::Rc;
 
@@ -218,7 +218,6 @@ impl<'call, 'limit> Item<'call, 'limit> {
     /// Decides a field to another extent.
     fn decide_again(&mut self, now: Time, extent: Extent) -> Result<(), Error> {
         if let (Storage::Field(algorithm), Some(field)) = (self.limit.grammar.storage, &self.field) {
-            self.decision = Decision::default();
             field.decide(algorithm, self.limit, now, extent, &mut self.decision)?;
         }
         Ok(())

@@ -71,7 +71,8 @@ pub unsafe extern "C" fn entry_point<H: Handler>(
     raw::REDISMODULE_OK as c_int
 }
 
-/// A time in which the server lets the module run, and nothing else: a call, the loading, the unloading.
+/// A time in which the server lets the module run, and nothing else: a call, the loading, the unloading. None of them can
+/// be sent to another thread.
 pub trait Turn {}
 
 impl Turn for Call<'_> {}

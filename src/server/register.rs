@@ -1,6 +1,7 @@
 //! Registration: commands with their help, key positions and ACL categories.
 
 use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
 use std::os::raw::c_int;
 use std::ptr::null_mut;
 
@@ -159,13 +160,13 @@ impl Load {
 }
 
 /// The server while it unloads the module.
-pub struct Unload(());
+pub struct Unload(PhantomData<*mut ()>);
 
 impl Unload {
     /// Begins with the context that the `redis-module` crate hands to a module's `deinit`. No call comes after that.
     #[must_use]
     pub fn begin(_: &redis_module::Context) -> Self {
-        let this = Self(());
+        let this = Self(PhantomData);
         PIECES.get(&this).forget();
         this
     }

@@ -29,13 +29,15 @@ const MOST_BEFORE: usize = 2;
 /// arrays' heads of no more.
 const LONGEST: usize = 23 * (MOST + MOST_BEFORE + 2);
 
-/// The shortest that is kept: five integers of one digit.
+/// The shortest: five integers of one digit.
 const SHORTEST: usize = 24;
 
-/// Versions of Redis, and of Valkey, which counts alike, whose `RM_ReplyWithCallReply`, `call_reply.c` and
-/// `addReplyProto` were looked at for what is said above: 7.0 to 8.0, and 8.2. A version is a byte each of major, minor
-/// and patch.
-const KNOWN_VERSIONS: [std::ops::Range<c_int>; 2] = [0x07_00_00..0x08_01_00, 0x08_02_00..0x08_03_00];
+/// The string whose text is as long, `$17`, the end of a line, the string and again the end of a line.
+const SHORTEST_STRING: usize = 17;
+
+/// Versions of Redis and of Valkey, which counts alike, whose `RM_ReplyWithCallReply`, `call_reply.c` and
+/// `addReplyProto` were looked at for what is said above: 7.0 to 8.2, a byte each of major, minor and patch.
+const KNOWN_VERSIONS: std::ops::Range<c_int> = 0x07_00_00..0x08_03_00;
 
 /// Replies whose text is ours to write.
 pub(super) struct Pieces(RefCell<Option<Kept>>);
@@ -45,7 +47,8 @@ struct Kept {
     ctx: NonNull<raw::RedisModuleCtx>,
     /// The array that all of them are elements of.
     all: NonNull<raw::RedisModuleCallReply>,
-    /// By the length of their text, from [`SHORTEST`] on.
+    /// By the length of their text, from [`SHORTEST`] on. A string of 99 bytes has a text of 106, one of 100 a text of
+    /// 108: there is none of 107.
     by_length: Vec<Option<Piece>>,
 }
 
@@ -62,17 +65,23 @@ impl Pieces {
 
     /// Makes the replies, on a server where they can be used; elsewhere there are none.
     pub(super) fn prepare(&self, load: &Load) {
-        self.0.replace(is_known_version().then(|| Kept::new(load)).flatten());
+        if !is_known_version() {
+            return;
+        }
+        match Kept::new(load) {
+            Some(kept) => {
+                self.0.replace(Some(kept));
+            }
+            None => {
+                load.log(c"notice", "Replies go integer by integer: COMMAND GETKEYS MGET does not answer")
+            }
+        }
     }
 
     /// Gives the replies back to the server.
     pub(super) fn forget(&self) {
         if let Some(kept) = self.0.take() {
-            // SAFETY: the array is ours to free, its elements with it, which nobody uses any more; then its context.
-            unsafe {
-                api!(RedisModule_FreeCallReply)(kept.all.as_ptr());
-                api!(RedisModule_FreeThreadSafeContext)(kept.ctx.as_ptr());
-            }
+            kept.free();
         }
     }
 
@@ -110,14 +119,15 @@ impl Pieces {
 fn is_known_version() -> bool {
     // SAFETY: the pointer is written once, at load; the function has no arguments.
     let version = unsafe { raw::RedisModule_GetServerVersion.map(|version| version()) };
-    version.is_some_and(|version| KNOWN_VERSIONS.iter().any(|known| known.contains(&version)))
+    version.is_some_and(|version| KNOWN_VERSIONS.contains(&version))
 }
 
 impl Kept {
     /// An array of strings of all lengths that are needed. COMMAND GETKEYS answers one: the keys that we name. None if
-    /// the server does not give it.
+    /// the server does not.
     fn new(load: &Load) -> Option<Self> {
-        let keys: Vec<_> = (1..=LONGEST).map(|length| OwnedString::new(&b"x".repeat(length))).collect();
+        let keys: Vec<_> =
+            (SHORTEST_STRING..=LONGEST).map(|length| OwnedString::new(&b"x".repeat(length))).collect();
         let mut words: Vec<_> = keys.iter().map(OwnedString::as_ptr).collect();
         // SAFETY: contexts and words are live and fit the format; the elements live as long as the array, and that is
         // freed before its context.
@@ -150,7 +160,19 @@ impl Kept {
                     *place = Some(Piece { reply, text: text.cast::<u8>() });
                 }
             }
-            Some(kept)
+            if kept.by_length.iter().any(Option::is_some) {
+                return Some(kept);
+            }
+            kept.free();
+            None
+        }
+    }
+
+    fn free(self) {
+        // SAFETY: the array is ours to free, its elements with it, which nobody uses any more; then its context.
+        unsafe {
+            api!(RedisModule_FreeCallReply)(self.all.as_ptr());
+            api!(RedisModule_FreeThreadSafeContext)(self.ctx.as_ptr());
         }
     }
 }

@@ -257,6 +257,11 @@ struct Options<'w> {
     name: &'w [u8],
 }
 
+impl Options<'_> {
+    /// As they are without any.
+    const NONE: Self = Self { offset: None, cost: 1, mode: Mode::Whole, name: &[] };
+}
+
 /// A word that begins an option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OptionWord {
@@ -321,7 +326,7 @@ impl Grammar {
         first: OptionWord,
         mut reader: Reader<'w, W>,
     ) -> Result<(Options<'w>, Reader<'w, W>), Error> {
-        let mut options = Options { offset: None, cost: 1, mode: Mode::Whole, name: &[] };
+        let mut options = Options::NONE;
         let mut seen = 0;
         let mut next = Some(first);
         while let Some(option) = next {
@@ -366,7 +371,7 @@ impl<'w> Limit<'w> {
             None => 1,
         };
         let window = duration(grammar.window.name, reader.take(), 1)?;
-        let mut options = Options { offset: None, cost: 1, mode: Mode::Whole, name: &[] };
+        let mut options = Options::NONE;
         if !reader.is_empty()
             && let Some(first) = grammar.option_called(reader.peek())
         {

@@ -58,9 +58,7 @@ fn decide(
         if reader.is_empty() {
             check(&limit)?;
             let answer = execute::one(call, *key, &limit, intent)?;
-            let fits = answer.allowed > 0;
-            let allowed = fits || limit.mode == Mode::Force;
-            let retry_after_ms = if allowed && !fits { 0 } else { answer.retry_after_ms };
+            let (allowed, retry_after_ms) = execute::outcome_of_one(&limit, &answer);
             reply(call, allowed, retry_after_ms, std::iter::once(&answer));
             return Ok(());
         }

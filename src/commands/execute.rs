@@ -101,6 +101,15 @@ pub fn one<'call>(
     }
 }
 
+/// Whether a call of [`one`] limit is allowed, where a forced limit never refuses, and how long the caller is to wait: what
+/// [`Outcome`] tells of several.
+#[inline(always)]
+pub fn outcome_of_one(limit: &Limit<'_>, answer: &Answer) -> (bool, i64) {
+    let fits = answer.allowed > 0;
+    let allowed = fits || limit.mode == decision::Mode::Force;
+    (allowed, if allowed && !fits { 0 } else { answer.retry_after_ms })
+}
+
 /// One of several limits, and what comes of it.
 struct Item<'call, 'limit> {
     limit: &'limit Limit<'call>,

@@ -269,6 +269,8 @@ fn an_append_only_file_that_was_cut_off_holds_whole_calls() {
 fn an_append_only_file_holds_effects_alone_and_nothing_of_what_charges_nothing() {
     let server = with_settings(AOF).config("appendfsync", "always").start();
     server.clock.freeze(START);
+    // What expired, the server would remove at any time, with a DEL in the file.
+    server.call(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]).unwrap();
     let mut traffic = Traffic::new(8).with_steps_back();
     traffic.run(&server, 400);
     let file = growing_file(server.dir());

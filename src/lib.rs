@@ -1,48 +1,33 @@
 //! Rate limiting inside Redis and Valkey.
 //!
-//! - [`algorithms`] decides: how much is used, what fits, how long to wait. It knows no server.
-//! - [`server`] is the module API of Redis and Valkey. It knows no limiter, and has all the unsafe code.
-//! - [`commands`] joins the two; [`commands::table`] lists every command.
-//! - [`settings`] are the operator's.
-//! - [`decimal`] writes numbers, for both sides.
+//! From the top: [`commands`] turns words into replies; `state` reads and writes limiters in keys; [`algorithms`] decides
+//! and knows no server; `server` is the module API and has all the unsafe code; [`settings`] are the operator's.
 
 pub mod algorithms;
 pub mod commands;
-pub mod decimal;
-pub mod server;
+mod server;
 pub mod settings;
+mod state;
 
-use std::sync::atomic::Ordering;
+use std::os::raw::c_int;
 
-use redis_module::{Context, RedisString, Status, redis_module};
+use redis_module::raw;
 
-use commands::table;
+use commands::table::{COMMANDS, THROTTLE};
+use server::{Load, Module, ServerAlloc, Unload};
+use settings::CL_THROTTLE;
 
-/// Registers the commands. The settings of redis.conf are in force by now.
-fn load(context: &Context, arguments: &[RedisString]) -> Status {
-    if let Some(function) = server::missing_function() {
-        context.log_warning(&format!("redis-limiter needs {function}, which this server does not have"));
-        return Status::Err;
-    }
-    let server = server::Load::begin(context);
-    match register(&server, arguments) {
-        Ok(()) => {
-            server.finish();
-            Status::Ok
-        }
-        Err(reason) => {
-            server.log(c"warning", &format!("redis-limiter does not load: {reason}"));
-            Status::Err
-        }
-    }
-}
+#[global_allocator]
+static ALLOCATOR: ServerAlloc = ServerAlloc;
 
-fn register(server: &server::Load, arguments: &[RedisString]) -> Result<(), String> {
-    let arguments: Vec<&[u8]> = arguments.iter().map(RedisString::as_slice).collect();
-    settings::apply_arguments(&arguments)?;
-    for row in table::COMMANDS {
-        if row.name == table::THROTTLE {
-            if !settings::CL_THROTTLE.load(Ordering::Relaxed) {
+static MODULE: Module = Module { name: c"rl", version: 100, load, unload };
+
+/// Registers the commands.
+fn load(server: &Load, arguments: &[&[u8]]) -> Result<(), String> {
+    settings::apply_arguments(arguments)?;
+    for row in COMMANDS {
+        if row.name == THROTTLE {
+            if !CL_THROTTLE.get() {
                 server.log(c"notice", "CL.THROTTLE is left out: rl.cl-throttle is no");
                 continue;
             }
@@ -56,35 +41,32 @@ fn register(server: &server::Load, arguments: &[RedisString]) -> Result<(), Stri
     Ok(())
 }
 
-/// Gives back what the module holds of the server's.
-fn unload(context: &Context) -> Status {
-    commands::forget_field_names(&server::Unload::begin(context));
-    Status::Ok
+fn unload(server: &Unload) {
+    state::forget_field_names(server);
 }
 
-/// What the server looks for in the library. The functions are the macro's, and have no docs.
-#[allow(missing_docs)]
-mod module {
-    use super::{load, redis_module, server, settings, unload};
-    use redis_module::configuration::ConfigurationFlags;
+/// What the server calls when it loads the module.
+///
+/// # Safety
+///
+/// Only a server calls it, with a context and the `argc` strings at `argv`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: the server's promises are passed on.
+    unsafe { server::on_load(&MODULE, ctx, argv, argc) }
+}
 
-    // Version 0.1.0 as the server shows it.
-    redis_module! {
-        name: "rl",
-        version: 100,
-        allocator: (server::ServerAlloc, server::ServerAlloc),
-        data_types: [],
-        init: load,
-        deinit: unload,
-        commands: [],
-        configurations: [
-            i64: [],
-            string: [],
-            bool: [
-                [settings::CL_THROTTLE_NAME, &settings::CL_THROTTLE, settings::CL_THROTTLE_DEFAULT, ConfigurationFlags::IMMUTABLE, None],
-            ],
-            enum: [],
-            module_args_as_configuration: false,
-        ]
-    }
+/// What the server calls when it unloads the module.
+///
+/// # Safety
+///
+/// Only a server calls it, when no call of the module's commands is under way.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnUnload(_: *mut raw::RedisModuleCtx) -> c_int {
+    // SAFETY: the server's promises are passed on.
+    unsafe { server::on_unload(&MODULE) }
 }

@@ -1,18 +1,48 @@
-//! The module's settings: their names, defaults and ranges, and where they come from.
+//! The module's settings: one table of their names, defaults and ranges.
 //!
-//! redis.conf and CONFIG SET go through the server. Arguments of `loadmodule` are read here, by the same
-//! rules, and count for more than redis.conf.
+//! redis.conf and CONFIG SET go through the server. Arguments of `loadmodule` are read here, by the same rules, and
+//! count for more than redis.conf.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// `rl.cl-throttle`: whether to register `CL.THROTTLE`; fixed once the module is loaded.
-pub static CL_THROTTLE: AtomicBool = AtomicBool::new(CL_THROTTLE_DEFAULT);
+/// A setting that is on or off.
+pub struct Setting {
+    /// Its name after `rl.`.
+    pub name: &'static str,
+    /// What it is unless told otherwise.
+    pub default: bool,
+    /// Whether it may change once the module is loaded.
+    pub changes_at_run_time: bool,
+    /// What it is.
+    pub value: &'static AtomicBool,
+}
 
-/// The default of [`CL_THROTTLE`].
-pub const CL_THROTTLE_DEFAULT: bool = true;
+impl Setting {
+    /// What it is now.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.value.load(Ordering::Relaxed)
+    }
 
-/// The name of [`CL_THROTTLE`] in redis.conf and after `loadmodule` is this after `rl.`.
-pub const CL_THROTTLE_NAME: &str = "cl-throttle";
+    /// Sets it.
+    pub fn set(&self, value: bool) {
+        self.value.store(value, Ordering::Relaxed);
+    }
+}
+
+/// `rl.cl-throttle`: whether to register `CL.THROTTLE`.
+pub static CL_THROTTLE: Setting = Setting {
+    name: "cl-throttle",
+    default: true,
+    changes_at_run_time: false,
+    value: {
+        static VALUE: AtomicBool = AtomicBool::new(true);
+        &VALUE
+    },
+};
+
+/// Every setting.
+pub static SETTINGS: &[&Setting] = &[&CL_THROTTLE];
 
 /// What the server puts before the names of the module's settings; in arguments it may be left out.
 const PREFIX: &[u8] = b"rl.";
@@ -33,12 +63,15 @@ pub fn apply_arguments(arguments: &[&[u8]]) -> Result<(), String> {
             Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
             _ => name,
         };
-        if own_name.eq_ignore_ascii_case(CL_THROTTLE_NAME.as_bytes()) {
-            let on = yes_or_no(value).ok_or("rl.cl-throttle must be yes or no")?;
-            CL_THROTTLE.store(on, Ordering::Relaxed);
-        } else {
-            return Err(format!("no such setting: '{}'; there is rl.cl-throttle", name.escape_ascii()));
-        }
+        let is_named = |setting: &&&Setting| own_name.eq_ignore_ascii_case(setting.name.as_bytes());
+        let Some(setting) = SETTINGS.iter().find(is_named) else {
+            let all: Vec<_> = SETTINGS.iter().map(|setting| format!("rl.{}", setting.name)).collect();
+            return Err(format!("no such setting: '{}'; there is {}", name.escape_ascii(), all.join(", ")));
+        };
+        let on = yes_or_no(value).ok_or_else(|| {
+            format!("rl.{} must be yes or no, not '{}'", setting.name, value.escape_ascii())
+        })?;
+        setting.set(on);
     }
     Ok(())
 }

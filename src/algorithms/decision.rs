@@ -1,6 +1,10 @@
-//! What a call is answered: the modes of charging and the seven integers, for any algorithm.
+//! What a call comes to: the modes of charging and the seven integers, for any algorithm.
 
-use super::{Limiter, MAX_USED, Span};
+use super::limiter::Limiter;
+use super::log::Edit;
+use super::quota::{MAX_USED, Quota};
+use super::text::Text;
+use super::time::Span;
 
 /// What happens to a cost that does not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,20 +20,23 @@ pub enum Mode {
 
 /// What a caller asks of a limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The limit or capacity in force, in units.
-    pub limit: i64,
+pub struct Charge {
     /// Units to charge; to give back when negative; 0 only asks.
     pub cost: i64,
     /// Meant for costs above 0; others ignore it.
     pub mode: Mode,
 }
 
-/// The cost would take what is used above [`MAX_USED`].
+/// Why nothing can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMuch;
+pub enum Undecided {
+    /// The stored state is none of the algorithm's.
+    BadState,
+    /// A forced cost would take what is used above [`MAX_USED`].
+    TooMuch,
+}
 
-/// What is to be done with an [`Ask`].
+/// What is to be done with a [`Charge`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// 1 or 0; with [`Mode::Partial`], the units granted.
@@ -43,23 +50,23 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the call is refused: not allowed, and nothing charged.
+    /// Whether the call is denied: not allowed, and nothing charged.
     #[must_use]
-    pub fn refuses(&self) -> bool {
+    pub fn denies(&self) -> bool {
         self.allowed == 0 && self.charge == 0
     }
 }
 
-/// The seven integers that answer a call, in the order of the reply.
+/// The seven integers that answer a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct Decision {
     /// 1 or 0; with [`Mode::Partial`], the units granted.
     pub allowed: i64,
     /// The limit or capacity in force.
     pub limit: i64,
     /// Units left.
     pub remaining: i64,
-    /// Refused: milliseconds until the same call would be allowed, or -1 if it never can.
+    /// Denied: milliseconds until the same call would be allowed, or -1 if it never can be.
     /// Allowed: 0, or a queue's delay.
     pub retry_after_ms: i64,
     /// Milliseconds until the limiter is as good as unused.
@@ -70,7 +77,7 @@ pub struct Answer {
     pub used: i64,
 }
 
-impl Answer {
+impl Decision {
     /// The reply, by position.
     #[must_use]
     pub fn integers(&self) -> [i64; 7] {
@@ -86,14 +93,72 @@ impl Answer {
     }
 }
 
-/// Judges `ask` without charging anything. A cost fits if what is used and it together are within the limit.
+/// As much of a verdict as is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    All,
+    /// Nothing is charged, since another limit denies the call; but state from the future is pulled to the present.
+    Denied,
+    /// Nothing at all: it was only a question.
+    Nothing,
+}
+
+/// What a call comes to for one limit.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// What was found.
+    pub verdict: Verdict,
+    /// The reply.
+    pub decision: Decision,
+    /// What is to be stored.
+    pub change: Change,
+    /// The field's new text, where that is the change.
+    pub text: Text,
+}
+
+/// What a call leaves to be stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing changes.
+    #[default]
+    None,
+    /// Nothing is used any more: the field goes.
+    Unused,
+    /// The field becomes [`Outcome::text`].
+    Text,
+    /// The log is edited.
+    Log(Edit),
+}
+
+/// Judges `charge`, and carries out on `limiter` as much of the verdict as `extent` says.
+///
+/// Writes verdict and decision to `outcome`, and answers whether the state changed: also when it was pulled to the
+/// present, unless the caller only asks.
 ///
 /// # Errors
 ///
-/// [`TooMuch`] if a forced cost would pass what can be counted.
+/// [`Undecided::TooMuch`] if a forced cost would pass what can be counted.
 #[inline(always)]
-pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
-    let Ask { limit, cost, mode } = *ask;
+pub fn settle(
+    limiter: &mut impl Limiter,
+    quota: &Quota,
+    charge: &Charge,
+    extent: Extent,
+    outcome: &mut Outcome,
+) -> Result<bool, Undecided> {
+    let verdict = judge(limiter, quota.limit, charge)?;
+    let units = if extent == Extent::All { verdict.charge } else { 0 };
+    let charged = units != 0 && limiter.charge(units);
+    outcome.verdict = verdict;
+    outcome.decision = decision(limiter, quota.limit, &verdict);
+    Ok(charged || (extent != Extent::Nothing && charge.cost != 0 && limiter.was_pulled()))
+}
+
+/// Judges `charge` and changes nothing. A cost fits if what is used and it together are within the limit.
+#[inline(always)]
+fn judge(limiter: &impl Limiter, limit: i64, charge: &Charge) -> Result<Verdict, Undecided> {
+    let Charge { cost, mode } = *charge;
     let used = limiter.used();
     let verdict = |allowed, charge, awaited| Verdict {
         allowed,
@@ -111,7 +176,7 @@ pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
     }
     Ok(match mode {
         Mode::Whole => verdict(i64::from(fits), if fits { cost } else { 0 }, cost),
-        Mode::Force if used.saturating_add(cost) > MAX_USED => return Err(TooMuch),
+        Mode::Force if used.saturating_add(cost) > MAX_USED => return Err(Undecided::TooMuch),
         Mode::Force => verdict(i64::from(fits), cost, cost),
         Mode::Partial => {
             let granted = cost.min(room).max(0);
@@ -120,11 +185,9 @@ pub fn judge(limiter: &impl Limiter, ask: &Ask) -> Result<Verdict, TooMuch> {
     })
 }
 
-/// The answer to `ask`, read off `limiter` as the call leaves it.
-#[must_use]
+/// The seven integers, read off `limiter` as the call leaves it.
 #[inline(always)]
-pub fn answer(limiter: &impl Limiter, ask: &Ask, verdict: &Verdict) -> Answer {
-    let limit = ask.limit;
+fn decision(limiter: &impl Limiter, limit: i64, verdict: &Verdict) -> Decision {
     let used = limiter.used();
     let until_at_most = |level| limiter.until_at_most(level).ceil_ms();
     // Until `remaining` grows. For one more unit at the limit that is until the call fits, too.
@@ -139,7 +202,7 @@ pub fn answer(limiter: &impl Limiter, ask: &Ask, verdict: &Verdict) -> Answer {
     } else {
         until_at_most(limit.saturating_sub(verdict.awaited))
     };
-    Answer {
+    Decision {
         allowed: verdict.allowed,
         limit,
         remaining: limit.saturating_sub(used).max(0),

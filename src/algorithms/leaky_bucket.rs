@@ -1,7 +1,11 @@
 //! The leaky bucket as a queue: what is let through waits its turn, so that work leaves at a constant rate.
 
-use super::text::Text;
-use super::{FieldState, Limiter, Span, Tag, Terms, Time, TokenBucket};
+use super::field::{FieldState, Tag};
+use super::limiter::Limiter;
+use super::quota::Quota;
+use super::text::{Text, TooLong};
+use super::time::{Span, Time};
+use super::token_bucket::TokenBucket;
 
 /// A queue at an instant: a [`TokenBucket`] whose used units are the work that still waits.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +21,12 @@ impl Limiter for LeakyBucket {
         self.0.until_at_most(level)
     }
 
-    fn charge(&mut self, units: i64) {
-        self.0.charge(units);
+    fn charge(&mut self, units: i64) -> bool {
+        self.0.charge(units)
+    }
+
+    fn was_pulled(&self) -> bool {
+        self.0.was_pulled()
     }
 
     #[inline(always)]
@@ -28,23 +36,19 @@ impl Limiter for LeakyBucket {
 }
 
 impl FieldState for LeakyBucket {
-    const TAGS: &[Tag] = &[*b"lb"];
+    const TAGS: &'static [Tag] = &[*b"lb"];
 
-    fn tag(_: &Terms) -> Tag {
+    fn tag(_: &Quota) -> Tag {
         *b"lb"
     }
 
     #[inline(always)]
-    fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
-        TokenBucket::resume(terms, stored, now).map(Self)
+    fn parse(quota: &Quota, stored: Option<&[u8]>, now: Time) -> Option<Self> {
+        TokenBucket::parse(quota, stored, now).map(Self)
     }
 
     #[inline(always)]
-    fn format(&self, text: &mut Text) {
-        self.0.format(text);
-    }
-
-    fn was_pulled(&self) -> bool {
-        self.0.was_pulled()
+    fn format(&self, text: &mut Text) -> Result<(), TooLong> {
+        self.0.format(text)
     }
 }

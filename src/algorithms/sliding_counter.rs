@@ -1,20 +1,26 @@
-//! The sliding counter: the count of this window, and of the one before as far as a window that ends now
-//! still covers it, as if its calls had come evenly.
+//! The sliding counter: two counts, of the current window and of the previous one.
+//!
+//! What is used is the current count, and of the previous one the share that a window which ends now still covers.
+//! This takes the previous window's calls for evenly spread.
 
-use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Tag, Terms, Time, mul_div, mul_div_ceil};
+use super::arithmetic::{mul_div, mul_div_ceil};
+use super::field::{FieldState, Tag};
+use super::limiter::Limiter;
+use super::quota::{MAX_USED, Quota};
+use super::text::{self, Text, TooLong};
+use super::time::{Span, Time};
 
 /// A sliding counter at an instant.
 #[derive(Clone, Copy, Debug)]
 pub struct SlidingCounter {
     /// Units charged in the window that `start` opens, and in the one before it.
-    here: i64,
-    before: i64,
+    current: i64,
+    previous: i64,
     start: Time,
     window: Span,
     now: Time,
     pulled: bool,
-    /// `here`, and what of `before` a window that ends now still covers, rounded up.
+    /// `current`, and what of `previous` a window that ends now still covers, rounded up.
     used: i64,
 }
 
@@ -23,8 +29,8 @@ impl SlidingCounter {
     #[inline(always)]
     fn at_its_time(self) -> Self {
         let rest = self.window.us().saturating_sub(self.now.since(self.start).us());
-        let covered = mul_div_ceil(self.before, rest, self.window.us());
-        Self { used: covered.saturating_add(self.here), ..self }
+        let covered = mul_div_ceil(self.previous, rest, self.window.us());
+        Self { used: covered.saturating_add(self.current), ..self }
     }
 
     /// How long after its window's start at most `level` of `count` units weigh in from the window before.
@@ -45,52 +51,62 @@ impl Limiter for SlidingCounter {
         if self.used <= level {
             return Span::ZERO;
         }
-        let then = if self.here <= level {
-            self.start.after(self.faded(self.before, level.saturating_sub(self.here)))
+        let then = if self.current <= level {
+            self.start.after(self.faded(self.previous, level.saturating_sub(self.current)))
         } else {
-            self.start.after(self.window).after(self.faded(self.here, level))
+            self.start.after(self.window).after(self.faded(self.current, level))
         };
         then.since(self.now)
     }
 
-    fn charge(&mut self, units: i64) {
-        let here = self.here.saturating_add(units).clamp(0, MAX_USED);
-        self.used = self.used.saturating_sub(self.here).saturating_add(here);
-        self.here = here;
+    /// A refund takes from the current window alone. Where that has nothing and the previous one still weighs, nothing
+    /// changes.
+    fn charge(&mut self, units: i64) -> bool {
+        if units < 0 && self.current == 0 && self.used > 0 {
+            return false;
+        }
+        let current = self.current.saturating_add(units).clamp(0, MAX_USED);
+        self.used = self.used.saturating_sub(self.current).saturating_add(current);
+        self.current = current;
+        true
+    }
+
+    fn was_pulled(&self) -> bool {
+        self.pulled
     }
 }
 
 impl FieldState for SlidingCounter {
-    const TAGS: &[Tag] = &[*b"sc"];
+    const TAGS: &'static [Tag] = &[*b"sc"];
 
-    fn tag(_: &Terms) -> Tag {
+    fn tag(_: &Quota) -> Tag {
         *b"sc"
     }
 
     #[inline(always)]
-    fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
-        let window = terms.window;
+    fn parse(quota: &Quota, stored: Option<&[u8]>, now: Time) -> Option<Self> {
+        let window = quota.window;
         let into = now.us().checked_rem_euclid(window.us()).unwrap_or(0);
         let present = now.before(Span::from_us(into));
-        let unused = Self { here: 0, before: 0, start: present, window, now, pulled: false, used: 0 };
+        let unused = Self { current: 0, previous: 0, start: present, window, now, pulled: false, used: 0 };
         let Some(stored) = stored else {
             return Some(unused);
         };
         let (counts, start) = text::stamped(stored)?;
-        let (here, before) = text::leading_number(counts)?;
-        let before = text::number(before.strip_prefix(b",")?)?;
-        if here.max(before) > MAX_USED {
+        let (current, previous) = text::leading_number(counts)?;
+        let previous = text::number(previous.strip_prefix(b",")?)?;
+        if current.max(previous) > MAX_USED {
             return None;
         }
         let start = Time::from_us(start);
 
         let next = start.after(window);
         let counter = if start.is_ahead_of(now) {
-            Self { here, before, pulled: true, ..unused }
+            Self { current, previous, pulled: true, ..unused }
         } else if now < next {
-            Self { here, before, start, ..unused }
+            Self { current, previous, start, ..unused }
         } else if now < next.after(window) {
-            Self { before: here, start: next, ..unused }
+            Self { previous: current, start: next, ..unused }
         } else {
             return Some(unused);
         };
@@ -98,11 +114,8 @@ impl FieldState for SlidingCounter {
     }
 
     #[inline(always)]
-    fn format(&self, text: &mut Text) {
-        text.number(self.here).byte(b',').number(self.before).byte(b'@').number(self.start.us());
-    }
-
-    fn was_pulled(&self) -> bool {
-        self.pulled
+    fn format(&self, text: &mut Text) -> Result<(), TooLong> {
+        text.number(self.current)?.byte(b',')?.number(self.previous)?.byte(b'@')?.number(self.start.us())?;
+        Ok(())
     }
 }

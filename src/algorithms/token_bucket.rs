@@ -3,8 +3,12 @@
 //! It keeps what is used, in millionths of a token, and the instant of that figure. This is the meter of
 //! ITU-T I.371's continuous-state leaky bucket, counted up from empty instead of down from full.
 
-use super::text::{self, Text};
-use super::{FieldState, Limiter, MAX_USED, Span, Tag, Terms, Time, mul_div, mul_div_ceil};
+use super::arithmetic::{mul_div, mul_div_ceil};
+use super::field::{FieldState, Tag};
+use super::limiter::Limiter;
+use super::quota::{MAX_USED, Quota};
+use super::text::{self, Text, TooLong};
+use super::time::{Span, Time};
 
 /// Millionths in a unit.
 const MICRO: i64 = 1_000_000;
@@ -35,19 +39,19 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// A bucket that holds `level`, at `now`.
     #[inline(always)]
-    fn at(terms: &Terms, level: Level, now: Time) -> Self {
-        let rate = rate(terms.refill);
+    fn at(quota: &Quota, level: Level, now: Time) -> Self {
+        let rate = rate(quota.refill);
         let pulled = level.at.is_ahead_of(now);
         let base = if pulled { Level { at: now, ..level } } else { level };
-        Self { base, current: drain(base, now, rate, terms.window), now, rate, period: terms.window, pulled }
+        Self { base, current: drain(base, now, rate, quota.window), now, rate, period: quota.window, pulled }
     }
 
     /// A bucket that is as good as unused after `ns` nanoseconds, for state that was kept in another form.
     #[must_use]
-    pub fn draining_for(terms: &Terms, ns: i64, now: Time) -> Self {
-        let micro = mul_div_ceil(ns, rate(terms.refill), terms.window.us().saturating_mul(1000));
-        let micro = micro.min(terms.limit.saturating_mul(MICRO));
-        Self::at(terms, Level { micro, at: now }, now)
+    pub fn draining_for(quota: &Quota, ns: i64, now: Time) -> Self {
+        let micro = mul_div_ceil(ns, rate(quota.refill), quota.window.us().saturating_mul(1000));
+        let micro = micro.min(quota.limit.saturating_mul(MICRO));
+        Self::at(quota, Level { micro, at: now }, now)
     }
 
     /// The time, rounded up, in which `micro` millionths come back.
@@ -89,22 +93,27 @@ impl Limiter for TokenBucket {
         self.base.at.after(self.time_for(excess)).since(self.now)
     }
 
-    fn charge(&mut self, units: i64) {
+    fn charge(&mut self, units: i64) -> bool {
         let micro = self.current.micro.saturating_add(units.saturating_mul(MICRO));
         self.current.micro = micro.clamp(0, MAX_USED.saturating_mul(MICRO));
         self.base = self.current;
+        true
+    }
+
+    fn was_pulled(&self) -> bool {
+        self.pulled
     }
 }
 
 impl FieldState for TokenBucket {
-    const TAGS: &[Tag] = &[*b"tb"];
+    const TAGS: &'static [Tag] = &[*b"tb"];
 
-    fn tag(_: &Terms) -> Tag {
+    fn tag(_: &Quota) -> Tag {
         *b"tb"
     }
 
     #[inline(always)]
-    fn resume(terms: &Terms, stored: Option<&[u8]>, now: Time) -> Option<Self> {
+    fn parse(quota: &Quota, stored: Option<&[u8]>, now: Time) -> Option<Self> {
         let level = match stored {
             None => Level { micro: 0, at: now },
             Some(stored) => {
@@ -116,15 +125,12 @@ impl FieldState for TokenBucket {
                 Level { micro, at: Time::from_us(at) }
             }
         };
-        Some(Self::at(terms, level, now))
+        Some(Self::at(quota, level, now))
     }
 
     #[inline(always)]
-    fn format(&self, text: &mut Text) {
-        text.millionths(self.current.micro).byte(b'@').number(self.current.at.us());
-    }
-
-    fn was_pulled(&self) -> bool {
-        self.pulled
+    fn format(&self, text: &mut Text) -> Result<(), TooLong> {
+        text.millionths(self.current.micro)?.byte(b'@')?.number(self.current.at.us())?;
+        Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! `RL.ALL` and `RL.PEEK`: several limits judged at one instant; all are charged, or none.
 
 use super::error::Error;
-use super::execute::{self, Intent};
-use super::grammar::{Limit, Reader, with_grammar_called};
-use super::request::{Several, key_positions};
-use crate::algorithms::decision::{Answer, Mode};
-use crate::server::{Call, Handler, KeyPositions};
+use super::execute::{Answer, Purpose, execute};
+use super::request::{Request, scan_key_positions};
+use crate::algorithms::decision::Mode;
+use crate::server::{Access, Call, Handler, KeyPositions, Reply, ReplyWriter, Word};
 
 /// `RL.ALL key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`
 pub struct All;
@@ -13,70 +12,65 @@ pub struct All;
 /// `RL.PEEK key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`
 pub struct Peek;
 
-impl Handler for All {
-    fn run(call: &Call<'_>) {
-        answer(call, Intent::Charge, &[(Mode::Partial, "PARTIAL")], "RL.ALL");
+/// A command of several limits: its name, the modes that it does not have, and what it is for.
+struct Several(&'static str, &'static [(Mode, &'static str)], Purpose);
+
+const ALL: Several = Several("RL.ALL", &[(Mode::Partial, "PARTIAL")], Purpose::Charge);
+const PEEK: Several =
+    Several("RL.PEEK", &[(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")], Purpose::Peek);
+
+impl Several {
+    fn run(&self, call: &Call<'_>) -> Result<Decisions, Error> {
+        let Self(name, without, purpose) = *self;
+        let mut request = Request::new();
+        request.read(name, without, call.words())?;
+        execute(call, &request, purpose).map(Decisions)
     }
 
-    const KEYS: Option<KeyPositions> = Some(|words, key_at| key_positions(words, key_at));
+    /// Tells where the keys are: by the parser, and where words do not parse by looking for them.
+    fn tell_keys(&self, words: &[Word<'_>], key_at: &mut dyn FnMut(usize, Access)) {
+        let Self(name, without, purpose) = *self;
+        let mut request = Request::new();
+        match request.read(name, without, words) {
+            Ok(()) => request.keys.iter().for_each(|key| key_at(key.position, purpose.access())),
+            Err(_) => scan_key_positions(words, &mut |position| key_at(position, purpose.access())),
+        }
+    }
+}
+
+impl Handler for All {
+    type Reply = Decisions;
+    type Error = Error;
+
+    fn run(call: &Call<'_>) -> Result<Decisions, Error> {
+        ALL.run(call)
+    }
+
+    const KEYS: Option<KeyPositions> = Some(|words, key_at| ALL.tell_keys(words, key_at));
 }
 
 impl Handler for Peek {
-    fn run(call: &Call<'_>) {
-        answer(call, Intent::Peek, &[(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")], "RL.PEEK");
+    type Reply = Decisions;
+    type Error = Error;
+
+    fn run(call: &Call<'_>) -> Result<Decisions, Error> {
+        PEEK.run(call)
     }
 
-    const KEYS: Option<KeyPositions> = Some(|words, key_at| key_positions(words, key_at));
-
-    const KEYS_ARE_WRITTEN: bool = false;
+    const KEYS: Option<KeyPositions> = Some(|words, key_at| PEEK.tell_keys(words, key_at));
 }
 
-/// Answers `command`, in which `modes` are not possible.
-#[inline(always)]
-fn answer(call: &Call<'_>, intent: Intent, modes: &[(Mode, &'static str)], command: &'static str) {
-    let check = |limit: &Limit<'_>| match modes.iter().find(|(mode, _)| *mode == limit.mode) {
-        Some((_, word)) => Err(Error::ModeNotHere(word, command)),
-        None => Ok(()),
-    };
-    if let Err(error) = decide(call, intent, check) {
-        error.reply(call);
-    }
-}
+/// `[allowed, retry_after_ms, [seven], [seven], …]`
+pub struct Decisions(Answer);
 
-/// Reads the words, decides and replies, unless the words are wrong or a limit does not pass `check`.
-#[inline(always)]
-fn decide(
-    call: &Call<'_>,
-    intent: Intent,
-    check: impl Fn(&Limit<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let (key, words) = call.arguments().split_first().ok_or(Error::WrongArity)?;
-    let mut reader = Reader::new(words);
-    let word = reader.take();
-    let first = with_grammar_called!(word, |grammar| {
-        let limit = Limit::read(grammar, 0, &mut reader)?;
-        if reader.is_empty() {
-            check(&limit)?;
-            let answer = execute::one(call, *key, &limit, intent)?;
-            let (allowed, retry_after_ms) = execute::outcome_of_one(&limit, &answer);
-            reply(call, allowed, retry_after_ms, std::iter::once(&answer));
-            return Ok(());
+impl Reply for Decisions {
+    fn write(&self, to: &ReplyWriter) {
+        let Answer { allowed, retry_after_ms, decisions } = &self.0;
+        to.array(decisions.len().saturating_add(2));
+        to.integer(i64::from(*allowed));
+        to.integer(*retry_after_ms);
+        for decision in decisions {
+            to.integers(&decision.integers());
         }
-        limit
-    });
-    let request = Several::read(*key, first.ok_or_else(|| Error::near(word))?, reader)?;
-    request.limits.iter().try_for_each(check)?;
-    execute::all(call, &request, intent, |outcome| {
-        reply(call, outcome.allowed, outcome.retry_after_ms, outcome.answers());
-    })
-}
-
-fn reply<'a>(
-    call: &Call<'_>,
-    allowed: bool,
-    retry_after_ms: i64,
-    answers: impl ExactSizeIterator<Item = &'a Answer>,
-) {
-    let answers = answers.map(Answer::integers);
-    call.reply_integers_and_arrays(&[i64::from(allowed), retry_after_ms], answers);
+    }
 }

@@ -1,9 +1,11 @@
 //! Every error that a command answers, each with its text.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
 use crate::algorithms::MAX_USED;
-use crate::server::Call;
+use crate::server::{Kind, NoAccess, Reply, ReplyWriter};
+use crate::state::StateError;
 
 /// Why a call is answered with an error. Nothing is changed by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,27 +13,37 @@ pub enum Error {
     /// Too few words, or too many.
     WrongArity,
     /// A word that cannot stand where it stands.
-    Syntax(Vec<u8>),
-    /// An argument outside of what it accepts.
-    Argument(&'static str, Accepts),
+    Syntax(Shown),
+    /// An argument outside of what it accepts: its name, that, and what it was.
+    Argument(&'static str, Accepts, Shown),
+    /// An argument that is not there: its name, and what it accepts.
+    Missing(&'static str, Accepts),
+    /// The same option twice.
+    OptionTwice(&'static str),
+    /// `FORCE` beside `PARTIAL`.
+    TwoModes,
     /// `OFFSET` without `ALIGN`.
     OffsetAlone,
     /// A mode that the command does not have: the mode, the command.
     ModeNotHere(&'static str, &'static str),
+    /// A word where the name of an algorithm must stand: what it was, and the names there are.
+    UnknownAlgorithm(Shown, String),
+    /// No word where the name of an algorithm must stand: the names there are.
+    NoAlgorithm(String),
+    /// `KEY` without a key, or right after another key.
+    NoKey,
     /// More limits than one call takes.
     TooManyLimits,
     /// The same limit twice in one call.
     SameLimitTwice(&'static str),
     /// A sliding log and another limit on one key.
     LogNotAlone,
-    /// The key is of a type that the limiter does not live in.
-    WrongType,
-    /// The key's type fits, but what it holds is not a limiter's.
-    OtherData,
-    /// A limiter's field whose value is not a limiter's.
-    BadState(Vec<u8>),
-    /// A forced cost beyond what can be counted.
-    TooMuch,
+    /// What keeps a limiter from being read or stored; whether it is a log.
+    State(StateError, bool),
+    /// The call must not touch its keys.
+    NoAccess(NoAccess),
+    /// Any of these, in one of several limits: its number from 1 on, its algorithm's name, and what.
+    InLimit(usize, &'static str, Box<Error>),
 }
 
 /// What an argument accepts.
@@ -45,6 +57,10 @@ pub enum Accepts {
     Name,
 }
 
+/// A caller's word as errors repeat it: the beginning of it, escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown(Vec<u8>);
+
 /// The longest limit window, period and offset.
 pub const MAX_DURATION_DAYS: i64 = 3660;
 
@@ -54,48 +70,123 @@ pub const MAX_NAME: usize = 32;
 /// The most limits that one call takes.
 pub const MAX_LIMITS: usize = 64;
 
-/// How much of an unexpected word an error repeats.
+/// How much of a word an error repeats, in bytes.
 const SHOWN: usize = 64;
+
+/// The server's texts for errors that it answers by itself elsewhere.
+const WRONG_TYPE: &str = "Operation against a key holding the wrong kind of value";
+
+impl Shown {
+    /// The beginning of `word`.
+    #[must_use]
+    pub fn of(word: &[u8]) -> Self {
+        Self(word.iter().copied().take(SHOWN).collect())
+    }
+}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0.escape_ascii())
+    }
+}
 
 impl Error {
     /// An unexpected word.
     #[must_use]
     pub fn near(word: &[u8]) -> Self {
-        Self::Syntax(word.iter().copied().take(SHOWN).collect())
+        Self::Syntax(Shown::of(word))
     }
 
-    /// Replies this error.
-    pub fn reply(&self, call: &Call<'_>) {
-        match self {
-            Self::WrongArity => call.reply_wrong_arity(),
-            error => call.reply_error(&error.to_string()),
+    /// What an argument called `name` was, and what it accepts.
+    #[must_use]
+    pub fn argument(name: &'static str, accepts: Accepts, word: Option<&[u8]>) -> Self {
+        match word {
+            Some(word) => Self::Argument(name, accepts, Shown::of(word)),
+            None => Self::Missing(name, accepts),
         }
+    }
+
+    /// This error, in the limit of that index among several.
+    #[must_use]
+    pub fn in_limit(self, index: usize, algorithm: &'static str) -> Self {
+        Self::InLimit(index.saturating_add(1), algorithm, Box::new(self))
+    }
+
+    /// The first word of the reply, by which clients tell errors apart.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::State(StateError::WrongType(_), _) => "WRONGTYPE",
+            Self::NoAccess(NoAccess::NoPermission) => "NOPERM",
+            Self::NoAccess(NoAccess::CrossSlot) => "CROSSSLOT",
+            Self::NoAccess(NoAccess::TryAgain) => "TRYAGAIN",
+            Self::InLimit(_, _, error) => error.code(),
+            _ => "ERR",
+        }
+    }
+
+    /// The rest of it.
+    fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::WrongArity => "wrong number of arguments".into(),
+            Self::Syntax(near) => format!("syntax error near {near}").into(),
+            Self::Argument(name, accepts, got) => format!("{name} must be {accepts}, not {got}").into(),
+            Self::Missing(name, accepts) => format!("{name} is missing: it must be {accepts}").into(),
+            Self::OptionTwice(option) => format!("{option} must not be given twice").into(),
+            Self::TwoModes => "FORCE and PARTIAL exclude each other: give one of them".into(),
+            Self::OffsetAlone => "OFFSET must come with ALIGN: ALIGN OFFSET <duration>".into(),
+            Self::ModeNotHere(mode, command) => format!("{mode} is not possible in {command}").into(),
+            Self::UnknownAlgorithm(got, all) => {
+                format!("a limit must begin with its algorithm, one of {all}, not {got}").into()
+            }
+            Self::NoAlgorithm(all) => {
+                format!("a limit is missing: it must begin with its algorithm, one of {all}").into()
+            }
+            Self::NoKey => "KEY must be followed by a key and its limits".into(),
+            Self::TooManyLimits => format!("at most {MAX_LIMITS} limits are possible in one call").into(),
+            Self::SameLimitTwice(limit) => {
+                format!("the same {limit} is given twice: give one of them a name with AS").into()
+            }
+            Self::LogNotAlone => {
+                "a SLIDINGLOG must have its key alone: give the other limits another key".into()
+            }
+            Self::State(error, is_log) => of_state(error, *is_log),
+            Self::NoAccess(NoAccess::NoPermission) => "No permissions to access a key".into(),
+            Self::NoAccess(NoAccess::CrossSlot) => "Keys in request don't hash to the same slot".into(),
+            Self::NoAccess(NoAccess::TryAgain) => "Multiple keys request during rehashing of slot".into(),
+            Self::InLimit(number, algorithm, error) => {
+                format!("limit {number} ({algorithm}): {}", error.text()).into()
+            }
+        }
+    }
+}
+
+fn of_state(error: &StateError, is_log: bool) -> Cow<'static, str> {
+    match error {
+        StateError::WrongType(Kind::SortedSet) if !is_log => {
+            format!("{WRONG_TYPE}: if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone").into()
+        }
+        StateError::WrongType(Kind::Hash) if is_log => {
+            format!("{WRONG_TYPE}: if it is other limiters', a SLIDINGLOG must have its key alone").into()
+        }
+        StateError::WrongType(_) => WRONG_TYPE.into(),
+        StateError::OtherData => "key holds other data".into(),
+        StateError::BadField(field) => format!("field {} holds other data", Shown::of(field)).into(),
+        StateError::TooMuch => format!("COST must not take the used units above {MAX_USED}").into(),
+        StateError::NotDone => "the server did not store the limiter's new state".into(),
     }
 }
 
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code(), self.text())
+    }
+}
+
+impl Reply for Error {
+    fn write(&self, to: &ReplyWriter) {
         match self {
-            Self::WrongArity => write!(f, "ERR wrong number of arguments"),
-            Self::Syntax(near) => write!(f, "ERR syntax error near '{}'", near.escape_ascii()),
-            Self::Argument(name, accepts) => write!(f, "ERR {name} must be {accepts}"),
-            Self::OffsetAlone => write!(f, "ERR OFFSET must come with ALIGN"),
-            Self::ModeNotHere(mode, command) => write!(f, "ERR {mode} is not possible in {command}"),
-            Self::TooManyLimits => write!(f, "ERR at most {MAX_LIMITS} limits are possible in one call"),
-            Self::SameLimitTwice(limit) => {
-                write!(f, "ERR the same {limit} is given twice: give one of them a name with AS")
-            }
-            Self::LogNotAlone => write!(f, "ERR a SLIDINGLOG must have a key of its own"),
-            Self::WrongType => {
-                write!(f, "WRONGTYPE Operation against a key holding the wrong kind of value")
-            }
-            Self::OtherData => write!(f, "ERR key holds other data"),
-            Self::BadState(field) => {
-                write!(f, "ERR field '{}' holds other data", field.escape_ascii())
-            }
-            Self::TooMuch => {
-                write!(f, "ERR COST must not take the used units above {MAX_USED}")
-            }
+            Self::WrongArity => to.wrong_arity(),
+            error => to.error(&error.to_string()),
         }
     }
 }
@@ -108,7 +199,16 @@ impl Display for Accepts {
                 f,
                 "a whole number with a unit ms, s, m, h or d, from {least_ms}ms to {MAX_DURATION_DAYS}d"
             ),
-            Self::Name => write!(f, "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . -"),
+            Self::Name => write!(
+                f,
+                "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . -, and none of KEY, BLOCK and OVERRIDE"
+            ),
         }
+    }
+}
+
+impl From<NoAccess> for Error {
+    fn from(why: NoAccess) -> Self {
+        Self::NoAccess(why)
     }
 }

@@ -1,42 +1,22 @@
-//! The commands that charge one limit: `RL.TOKENBUCKET`, `RL.LEAKYBUCKET`, `RL.FIXED`, `RL.SLIDINGCOUNTER`
-//! and `RL.SLIDINGLOG`.
+//! The commands of one limit: `RL.TOKENBUCKET`, `RL.LEAKYBUCKET`, `RL.FIXED`, `RL.SLIDINGCOUNTER` and `RL.SLIDINGLOG`.
+
+use std::marker::PhantomData;
 
 use super::error::Error;
-use super::execute::{self, Intent};
-use super::grammar::{self, Grammar};
-use super::request;
+use super::execute::{Purpose, execute_one};
+use super::grammar::Words;
+use super::request::read_one;
 use crate::server::{Call, Handler};
 
-/// Charges one limit of `grammar`.
-#[inline(always)]
-fn charge(call: &Call<'_>, grammar: &'static Grammar) -> Result<(), Error> {
-    let (key, limit) = request::one(grammar, call.arguments())?;
-    let answer = execute::one(call, key, &limit, Intent::Charge)?;
-    call.reply_integers(&answer.integers());
-    Ok(())
+/// `RL.<ALGORITHM> key …`: charges one limit.
+pub struct OneLimit<W>(PhantomData<W>);
+
+impl<W: Words> Handler for OneLimit<W> {
+    type Reply = [i64; 7];
+    type Error = Error;
+
+    fn run(call: &Call<'_>) -> Result<[i64; 7], Error> {
+        let (key, spec) = read_one(W::GRAMMAR, call.words())?;
+        Ok(execute_one(call, &key, &spec, Purpose::Charge)?.integers())
+    }
 }
-
-macro_rules! limit_commands {
-    ($($command:ident is $grammar:ident),* $(,)?) => {
-        $(
-            #[doc = concat!("The command of [`grammar::", stringify!($grammar), "`].")]
-            pub struct $command;
-
-            impl Handler for $command {
-                fn run(call: &Call<'_>) {
-                    if let Err(error) = charge(call, grammar::$grammar) {
-                        error.reply(call);
-                    }
-                }
-            }
-        )*
-    };
-}
-
-limit_commands!(
-    TokenBucket is TOKEN_BUCKET,
-    LeakyBucket is LEAKY_BUCKET,
-    Fixed is FIXED,
-    SlidingCounter is SLIDING_COUNTER,
-    SlidingLog is SLIDING_LOG,
-);

@@ -1,16 +1,14 @@
-//! The commands: words in, reply out. The only place that knows both the algorithms and the server.
+//! The commands: words in, reply out.
 //!
-//! words → [`request`] → state → decision → new state → effects → reply: the middle is `execute`.
+//! The way of a call: words → [`request`] → `execute` (keys → quotas → state → decide all → commit) → reply. A command is a
+//! function from a call to a reply or an [`error`]; [`table`] lists every command.
 
 mod all;
 pub mod error;
 mod execute;
-mod field_names;
 pub mod grammar;
 mod limit;
-mod redis_cell;
+pub mod parser;
 pub mod request;
-mod store;
 pub mod table;
-
-pub use field_names::forget as forget_field_names;
+mod throttle;

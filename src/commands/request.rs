@@ -1,117 +1,193 @@
-//! What a caller wants: keys, and limits on them.
+//! What a caller wants: keys, each in one role, and limits on them.
+
+use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::error::{Error, MAX_LIMITS};
-use super::grammar::{Grammar, Limit, Reader, Storage, is, with_grammar_called};
+use super::error::{Error, MAX_LIMITS, Shown};
+use super::grammar::{GRAMMARS, Grammar, all_algorithms};
+use super::parser::{Reader, Spec, is};
+use crate::algorithms::decision::Mode;
+use crate::state::Storage;
 
-/// Reads one limit on one key: the key, then the words of a limit of `grammar`, and nothing else.
+/// What a call uses a key for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Limiters are in the fields of its hash.
+    Fields,
+    /// It is a sliding log's, which has it alone.
+    Log,
+}
+
+/// A key that a call names.
+#[derive(Clone, Copy)]
+pub struct KeyUse<W> {
+    /// Its name.
+    pub name: W,
+    /// Where it stands first among the words.
+    pub position: usize,
+    /// What it is used for.
+    pub role: Role,
+}
+
+/// Reads one limit on one key, of all words of a command: its name, the key, then the words of a limit of `grammar`, and
+/// nothing else.
 ///
 /// # Errors
 ///
 /// The first word that is missing or wrong.
 #[inline(always)]
-pub fn one<'w, W: AsRef<[u8]> + Copy>(
+pub fn read_one<'w, W: AsRef<[u8]> + Copy>(
     grammar: &'static Grammar,
     words: &'w [W],
-) -> Result<(W, Limit<'w>), Error> {
-    let (key, words) = words.split_first().ok_or(Error::WrongArity)?;
+) -> Result<(KeyUse<W>, Spec<'w>), Error> {
     let mut reader = Reader::new(words);
-    let limit = Limit::read(grammar, 0, &mut reader)?;
-    if reader.is_empty() { Ok((*key, limit)) } else { Err(Error::near(reader.peek())) }
+    let key = reader.take_whole().ok_or_else(|| Error::WrongArity)?;
+    let spec = Spec::read(grammar, 0, &mut reader)?;
+    match reader.take() {
+        None => Ok((KeyUse { name: *key, position: 1, role: role(grammar) }, spec)),
+        Some(word) => Err(Error::near(word)),
+    }
 }
 
 /// Several limits, on one key or more. A few of them need no allocation.
-pub struct Several<'w, W> {
+pub struct Request<'w, W> {
     /// The keys, each once.
-    pub keys: SmallVec<[W; 2]>,
-    /// The limits, in the order of the words.
-    pub limits: SmallVec<[Limit<'w>; 4]>,
+    pub keys: SmallVec<[KeyUse<W>; 2]>,
+    /// The limits, in the order of the words; one or more.
+    pub specs: SmallVec<[Spec<'w>; 3]>,
 }
 
-impl<'w, W: AsRef<[u8]> + Copy> Several<'w, W> {
-    /// Reads what follows the first `limit`, which is on `key`: `[SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
-    ///
-    /// # Errors
-    ///
-    /// The first word that is missing or wrong, or two limits that cannot go together.
-    pub fn read(key: W, limit: Limit<'w>, mut reader: Reader<'w, W>) -> Result<Self, Error> {
-        let mut this = Self { keys: SmallVec::new(), limits: SmallVec::new() };
-        this.keys.push(key);
-        this.limits.push(limit);
-        let mut key = 0;
-        let mut limits_of_key: usize = 1;
-        while !reader.is_empty() {
-            let word = reader.take();
-            let limit = with_grammar_called!(word, |grammar| {
-                this.check_room()?;
-                Limit::read(grammar, key, &mut reader)?
-            });
-            if let Some(limit) = limit {
-                this.limits.push(limit);
-                limits_of_key = limits_of_key.saturating_add(1);
-            } else if is(word, KEY) && limits_of_key > 0 {
-                let name = reader.take_key().ok_or_else(|| Error::near(word))?;
-                if reader.is_empty() {
-                    return Err(Error::near(name.as_ref()));
-                }
-                key = this.key(*name);
-                limits_of_key = 0;
-            } else {
-                return Err(Error::near(word));
-            }
-        }
-        this.check_together()?;
-        Ok(this)
-    }
-
-    /// Refuses more limits than one call takes.
-    fn check_room(&self) -> Result<(), Error> {
-        if self.limits.len() < MAX_LIMITS { Ok(()) } else { Err(Error::TooManyLimits) }
-    }
-
-    /// Which of the keys `key` is; a new one unless it came before.
-    fn key(&mut self, key: W) -> usize {
-        let known = self.keys.iter().position(|known| known.as_ref() == key.as_ref());
-        known.unwrap_or_else(|| {
-            self.keys.push(key);
-            self.keys.len().saturating_sub(1)
-        })
-    }
-
-    /// Refuses limits that would share state, or a key that only one of them can have.
-    fn check_together(&self) -> Result<(), Error> {
-        for (index, limit) in self.limits.iter().enumerate() {
-            let earlier = self.limits.get(..index).unwrap_or_default();
-            for earlier in earlier.iter().filter(|earlier| earlier.key == limit.key) {
-                let word = limit.grammar.word;
-                match (limit.grammar.storage, earlier.grammar.storage) {
-                    (Storage::Log, _) | (_, Storage::Log) => return Err(Error::LogNotAlone),
-                    _ if limit.is_same_as(earlier) => return Err(Error::SameLimitTwice(word)),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-}
+/// Beyond so many keys, equal ones are found by a table: comparing each with each takes too long if they are long.
+const COMPARED: usize = 8;
 
 /// The word that names a further key.
 const KEY: &str = "KEY";
 
-/// Tells the position of each key in the words of [`Several`], which need not be right: the first
+impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { keys: SmallVec::new(), specs: SmallVec::new() }
+    }
+
+    /// Reads limits, of all words of a command: its name, then `key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
+    /// None may be of a mode in `without`, which `command` does not have.
+    ///
+    /// # Errors
+    ///
+    /// The first word that is missing or wrong, or two limits that cannot go together.
+    pub fn read(
+        &mut self,
+        command: &'static str,
+        without: &[(Mode, &'static str)],
+        words: &'w [W],
+    ) -> Result<(), Error> {
+        let mut reader = Reader::new(words);
+        let mut indices = Indices::default();
+        let mut place = Place { position: reader.position(), index: None };
+        reader.take_whole().ok_or_else(|| Error::WrongArity)?;
+        let mut is_new = true;
+        while let Some(word) = reader.take() {
+            if let Some(grammar) = GRAMMARS.iter().find(|grammar| is(word, grammar.word)) {
+                let number = self.specs.len();
+                if number == MAX_LIMITS {
+                    return Err(Error::TooManyLimits.in_limit(number, grammar.word));
+                }
+                match Spec::read(grammar, 0, &mut reader) {
+                    Ok(spec) => self.specs.push(spec),
+                    Err(error) => return Err(error.in_limit(number, grammar.word)),
+                }
+                self.place_last(without, command, words, &mut place)
+                    .map_err(|error| error.in_limit(number, grammar.word))?;
+                is_new = false;
+            } else if is(word, KEY) && !is_new {
+                let position = reader.position();
+                let name = reader.take().ok_or_else(|| Error::NoKey)?;
+                place = Place { position, index: indices.of(name, &self.keys, words) };
+                is_new = true;
+            } else {
+                return Err(Error::UnknownAlgorithm(Shown::of(word), all_algorithms()));
+            }
+        }
+        if is_new { Err(Error::NoAlgorithm(all_algorithms())) } else { Ok(()) }
+    }
+
+    /// Puts the last limit on the key at `place`, which is added unless it came before.
+    fn place_last(
+        &mut self,
+        without: &[(Mode, &'static str)],
+        command: &'static str,
+        words: &'w [W],
+        place: &mut Place,
+    ) -> Result<(), Error> {
+        let Some((spec, others)) = self.specs.split_last_mut() else { return Ok(()) };
+        if let Some((_, word)) = without.iter().find(|(mode, _)| *mode == spec.charge.mode) {
+            return Err(Error::ModeNotHere(word, command));
+        }
+        let role = role(spec.grammar);
+        spec.key = match place.index {
+            None => {
+                let name = *words.get(place.position).ok_or_else(|| Error::NoKey)?;
+                self.keys.push(KeyUse { name, position: place.position, role });
+                self.keys.len().saturating_sub(1)
+            }
+            // The same name in two roles, or the second log on one key.
+            Some(index) if role == Role::Log || self.keys.get(index).is_some_and(|key| key.role != role) => {
+                return Err(Error::LogNotAlone);
+            }
+            Some(index) => {
+                if others.iter().any(|other| other.key == index && spec.has_state_of(other)) {
+                    return Err(Error::SameLimitTwice(spec.grammar.word));
+                }
+                index
+            }
+        };
+        place.index = Some(spec.key);
+        Ok(())
+    }
+}
+
+/// Where a key stands among the words, and among the keys, if it came before.
+struct Place {
+    position: usize,
+    index: Option<usize>,
+}
+
+/// Finds keys that came before.
+#[derive(Default)]
+struct Indices<'w>(Option<HashMap<&'w [u8], usize>>);
+
+impl<'w> Indices<'w> {
+    /// The index of the key called `name` among `keys`, if it came before.
+    fn of<W: AsRef<[u8]>>(&mut self, name: &'w [u8], keys: &[KeyUse<W>], words: &'w [W]) -> Option<usize> {
+        if keys.len() <= COMPARED {
+            return keys.iter().position(|key| key.name.as_ref() == name);
+        }
+        let table = self.0.get_or_insert_default();
+        for (index, key) in keys.iter().enumerate().skip(table.len()) {
+            table.insert(words.get(key.position)?.as_ref(), index);
+        }
+        table.get(name).copied()
+    }
+}
+
+/// What a limit of `grammar` uses its key for.
+fn role(grammar: &Grammar) -> Role {
+    match grammar.storage {
+        Storage::Field(_) => Role::Fields,
+        Storage::Log => Role::Log,
+    }
+}
+
+/// Tells the position of each key among all words of a command of several limits, which need not be right: the first
 /// argument, and what follows the word KEY where a limit could begin or end.
-pub fn key_positions<W: AsRef<[u8]>>(words: &[W], key_at: &mut dyn FnMut(usize)) {
+pub fn scan_key_positions<W: AsRef<[u8]>>(words: &[W], key_at: &mut dyn FnMut(usize)) {
     key_at(1);
     let mut positions = words.iter().enumerate().skip(2);
     while let Some((position, word)) = positions.next() {
-        if is(word.as_ref(), KEY) {
-            if positions.next().is_some() {
-                key_at(position.saturating_add(1));
-            }
-        } else if is(word.as_ref(), "AS") {
-            // The next word is a name, which may be "KEY".
-            positions.next();
+        if is(word.as_ref(), KEY) && positions.next().is_some() {
+            key_at(position.saturating_add(1));
         }
     }
 }

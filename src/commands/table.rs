@@ -2,9 +2,9 @@
 
 use super::all::{All, Peek};
 use super::grammar::{self, Grammar};
-use super::limit;
-use super::redis_cell::Throttle;
-use crate::server::{Argument, ArgumentKind, BeginSearch, Command, EntryPoint, KeySpec, entry_point};
+use super::limit::OneLimit;
+use super::throttle::Throttle;
+use crate::server::{Access, Argument, ArgumentKind, BeginSearch, Command, EntryPoint, KeySpec, entry_point};
 
 /// A command.
 pub struct Row {
@@ -34,13 +34,14 @@ const WRITES: &str = "write deny-oom fast";
 const WRITES_KEYS_BY_API: &str = "write deny-oom fast getkeys-api";
 const READS_KEYS_BY_API: &str = "readonly fast getkeys-api";
 
-const ONE_WRITTEN: &[KeySpec] = &[KeySpec { begin: BeginSearch::Index(1), written: true, incomplete: false }];
+const ONE_WRITTEN: &[KeySpec] =
+    &[KeySpec { begin: BeginSearch::Index(1), access: Access::Write, incomplete: false }];
 
 /// The first key, and one after the word KEY; there may be more of those than a spec can say.
-const fn several_keys(written: bool) -> [KeySpec; 2] {
+const fn several_keys(access: Access) -> [KeySpec; 2] {
     [
-        KeySpec { begin: BeginSearch::Index(1), written, incomplete: false },
-        KeySpec { begin: BeginSearch::Keyword("KEY", 2), written, incomplete: true },
+        KeySpec { begin: BeginSearch::Index(1), access, incomplete: false },
+        KeySpec { begin: BeginSearch::Keyword("KEY", 2), access, incomplete: true },
     ]
 }
 
@@ -59,68 +60,54 @@ static FURTHER_KEYS: Argument = Argument {
     ..Argument::new("further", ArgumentKind::Block)
 };
 
+/// The row of a command that charges one limit.
+const fn limit<W: grammar::Words>(
+    name: &'static str,
+    arity: i32,
+    summary: &'static str,
+    complexity: &'static str,
+) -> Row {
+    Row {
+        name,
+        entry_point: entry_point::<OneLimit<W>>,
+        flags: WRITES,
+        arity,
+        summary,
+        complexity,
+        since: "0.1.0",
+        key_specs: ONE_WRITTEN,
+        words: Words::Limit(W::GRAMMAR),
+        acl_categories: "write fast",
+    }
+}
+
 /// Every command, by name.
 pub static COMMANDS: &[Row] = &[
-    Row {
-        name: "RL.TOKENBUCKET",
-        entry_point: entry_point::<limit::TokenBucket>,
-        flags: WRITES,
-        arity: -5,
-        summary: "Takes tokens from a bucket that refills at a constant rate",
-        complexity: "O(1)",
-        since: "0.1.0",
-        key_specs: ONE_WRITTEN,
-        words: Words::Limit(grammar::TOKEN_BUCKET),
-        acl_categories: "write fast",
-    },
-    Row {
-        name: "RL.LEAKYBUCKET",
-        entry_point: entry_point::<limit::LeakyBucket>,
-        flags: WRITES,
-        arity: -5,
-        summary: "Queues work that leaves at a constant rate, and tells how long to wait for one's turn",
-        complexity: "O(1)",
-        since: "0.1.0",
-        key_specs: ONE_WRITTEN,
-        words: Words::Limit(grammar::LEAKY_BUCKET),
-        acl_categories: "write fast",
-    },
-    Row {
-        name: "RL.FIXED",
-        entry_point: entry_point::<limit::Fixed>,
-        flags: WRITES,
-        arity: -4,
-        summary: "Counts units until a window ends, then anew",
-        complexity: "O(1)",
-        since: "0.1.0",
-        key_specs: ONE_WRITTEN,
-        words: Words::Limit(grammar::FIXED),
-        acl_categories: "write fast",
-    },
-    Row {
-        name: "RL.SLIDINGCOUNTER",
-        entry_point: entry_point::<limit::SlidingCounter>,
-        flags: WRITES,
-        arity: -4,
-        summary: "Estimates the units of the last window from two counts",
-        complexity: "O(1)",
-        since: "0.1.0",
-        key_specs: ONE_WRITTEN,
-        words: Words::Limit(grammar::SLIDING_COUNTER),
-        acl_categories: "write fast",
-    },
-    Row {
-        name: "RL.SLIDINGLOG",
-        entry_point: entry_point::<limit::SlidingLog>,
-        flags: WRITES,
-        arity: -4,
-        summary: "Counts exactly the units of the last window, by remembering every call in it",
-        complexity: "O(log N) with N calls in the log; to give back, O(log N) for each call taken back",
-        since: "0.1.0",
-        key_specs: ONE_WRITTEN,
-        words: Words::Limit(grammar::SLIDING_LOG),
-        acl_categories: "write fast",
-    },
+    limit::<grammar::TokenBucket>(
+        "RL.TOKENBUCKET",
+        -5,
+        "Takes tokens from a bucket that refills at a constant rate",
+        "O(1)",
+    ),
+    limit::<grammar::LeakyBucket>(
+        "RL.LEAKYBUCKET",
+        -5,
+        "Queues work that leaves at a constant rate, and tells how long to wait for one's turn",
+        "O(1)",
+    ),
+    limit::<grammar::Fixed>("RL.FIXED", -4, "Counts units until a window ends, then anew", "O(1)"),
+    limit::<grammar::SlidingCounter>(
+        "RL.SLIDINGCOUNTER",
+        -4,
+        "Estimates the units of the last window from two counts",
+        "O(1)",
+    ),
+    limit::<grammar::SlidingLog>(
+        "RL.SLIDINGLOG",
+        -4,
+        "Counts exactly the units of the last window, by remembering every call in it",
+        "O(log N) with N calls in the log; to give back, O(log N) and O(1) for each call taken back",
+    ),
     Row {
         name: "RL.ALL",
         entry_point: entry_point::<All>,
@@ -129,7 +116,7 @@ pub static COMMANDS: &[Row] = &[
         summary: "Charges several limits at one instant, all or none",
         complexity: "O(N) with N limits; as for RL.SLIDINGLOG where that is one of them",
         since: "0.1.0",
-        key_specs: &several_keys(true),
+        key_specs: &several_keys(Access::Write),
         words: Words::Listed(&[&KEY, &SPEC, &FURTHER_KEYS]),
         acl_categories: "write fast",
     },
@@ -141,7 +128,7 @@ pub static COMMANDS: &[Row] = &[
         summary: "Tells what RL.ALL would answer, and charges nothing",
         complexity: "O(N) with N limits; as for RL.SLIDINGLOG where that is one of them",
         since: "0.1.0",
-        key_specs: &several_keys(false),
+        key_specs: &several_keys(Access::Read),
         words: Words::Listed(&[&KEY, &SPEC, &FURTHER_KEYS]),
         acl_categories: "read fast",
     },

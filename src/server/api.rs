@@ -28,36 +28,36 @@ required! {
     RedisModule_Alloc
     RedisModule_Call
     RedisModule_CallReplyArrayElement
-    RedisModule_CallReplyLength
-    RedisModule_CallReplyProto
+    RedisModule_CallReplyInteger
     RedisModule_CallReplyStringPtr
+    RedisModule_CallReplyType
     RedisModule_Calloc
     RedisModule_CloseKey
     RedisModule_CreateCommand
     RedisModule_CreateString
     RedisModule_Free
     RedisModule_FreeCallReply
+    RedisModule_FreeServerInfo
     RedisModule_FreeString
-    RedisModule_FreeThreadSafeContext
     RedisModule_GetAbsExpire
     RedisModule_GetCommand
-    RedisModule_GetDetachedThreadSafeContext
+    RedisModule_GetContextFlags
+    RedisModule_GetServerInfo
     RedisModule_HashGet
     RedisModule_HashSet
     RedisModule_IsKeysPositionRequest
     RedisModule_KeyAtPosWithFlags
     RedisModule_KeyType
+    RedisModule_LoadConfigs
     RedisModule_Log
     RedisModule_OpenKey
     RedisModule_Realloc
+    RedisModule_RegisterBoolConfig
     RedisModule_Replicate
     RedisModule_ReplyWithArray
-    RedisModule_ReplyWithCallReply
     RedisModule_ReplyWithError
     RedisModule_ReplyWithLongLong
-    RedisModule_ScanCursorCreate
-    RedisModule_ScanCursorDestroy
-    RedisModule_ScanKey
+    RedisModule_ServerInfoGetFieldC
     RedisModule_SetAbsExpire
     RedisModule_SetCommandInfo
     RedisModule_SetModuleOptions

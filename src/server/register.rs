@@ -1,17 +1,15 @@
 //! Registration: commands with their help, key positions and ACL categories.
 
 use std::ffi::{CStr, CString};
-use std::marker::PhantomData;
-use std::os::raw::c_int;
-use std::ptr::null_mut;
+use std::os::raw::{c_char, c_int};
+use std::ptr::{null, null_mut};
 
-use redis_module::commands::{
-    self, BeginSearch as RawBeginSearch, CommandArgFlags, FindKeys, KeySpecFlags, RedisModuleCommandArg,
-};
-use redis_module::raw::{self, ModuleOptions};
+use redis_module::raw;
 
 use super::api::api;
-use super::call::{EntryPoint, PIECES};
+use super::call::{Access, EntryPoint, key_flags};
+use super::key::done;
+use super::load::{Load, OWN_CATEGORY};
 
 /// A command, as the server is told about it.
 pub struct Command {
@@ -41,8 +39,8 @@ pub struct Command {
 pub struct KeySpec {
     /// Where the search begins.
     pub begin: BeginSearch,
-    /// Whether they are changed.
-    pub written: bool,
+    /// What they are opened for.
+    pub access: Access,
     /// Whether there may be more than the spec finds.
     pub incomplete: bool,
 }
@@ -59,7 +57,7 @@ pub enum BeginSearch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgumentKind {
     /// A key, found by the key spec of this index.
-    Key(u32),
+    Key(usize),
     /// A whole number.
     Integer,
     /// Any text.
@@ -98,154 +96,81 @@ impl Argument {
     }
 }
 
-/// The server while it loads the module.
-pub struct Load {
-    ctx: *mut raw::RedisModuleCtx,
-    /// Whether the server lets modules add ACL categories, and so has [`OWN_CATEGORY`].
-    own_category: bool,
-}
-
 impl Load {
-    /// Begins with the context that the `redis-module` crate hands to a module's `init`, on a server that
-    /// lacks no function. Tells the server how the module behaves: it signals itself which keys it changed,
-    /// and has no state that a replica's loading of another dataset could mix up.
-    #[must_use]
-    pub fn begin(context: &redis_module::Context) -> Self {
-        let options = ModuleOptions::NO_IMPLICIT_SIGNAL_MODIFIED | ModuleOptions::HANDLE_REPL_ASYNC_LOAD;
-        // SAFETY: the context is live, and so are the arguments.
-        unsafe {
-            api!(RedisModule_SetModuleOptions)(context.ctx, options.bits());
-            // That it is there already is no failure: a category outlives the module that brought it.
-            let own_category =
-                raw::RedisModule_AddACLCategory.map(|add| add(context.ctx, OWN_CATEGORY.as_ptr()));
-            let own_category = own_category.is_some();
-            Self { ctx: context.ctx, own_category }
-        }
-    }
-
-    /// Ends the loading, which has succeeded, with what calls need besides.
-    pub fn finish(self) {
-        PIECES.get(&self).prepare(&self);
-    }
-
-    pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {
-        self.ctx
-    }
-
-    /// Whether the server has a command of that name.
-    #[must_use]
-    pub fn has_command(&self, name: &str) -> bool {
-        CString::new(name).is_ok_and(|name| command_exists(self, &name))
-    }
-
     /// Registers `command`, with its help.
+    ///
+    /// Where the server does not take key positions from a command, its complete key specs alone are told.
     ///
     /// # Errors
     ///
     /// What the server did not take.
     pub fn register(&self, command: &Command) -> Result<(), String> {
-        register(self, command)
-    }
+        let failed = |what: &str| format!("the server refused {what} of {}", command.name);
+        let by_position = self.takes_key_positions();
+        let flags: Vec<_> =
+            command.flags.split(' ').filter(|flag| by_position || *flag != GETKEYS_API).collect();
+        let specs = command.key_specs.iter().filter(|spec| by_position || !spec.incomplete);
 
-    /// Writes a line to the server's log.
-    pub fn log(&self, level: &CStr, message: &str) {
-        let message = CString::new(message).unwrap_or_default();
-        // SAFETY: the context is live; the text is an argument, not the format.
-        unsafe {
-            if let Some(log) = raw::RedisModule_Log {
-                log(self.ctx, level.as_ptr(), c"%s".as_ptr(), message.as_ptr());
-            }
-        }
-    }
-}
-
-/// The server while it unloads the module.
-pub struct Unload(PhantomData<*mut ()>);
-
-impl Unload {
-    /// Begins with the context that the `redis-module` crate hands to a module's `deinit`. No call comes after that.
-    #[must_use]
-    pub fn begin(_: &redis_module::Context) -> Self {
-        let this = Self(PhantomData);
-        PIECES.get(&this).forget();
-        this
-    }
-}
-
-/// Whether the server has a command of that name.
-fn command_exists(load: &Load, name: &CStr) -> bool {
-    // SAFETY: context and texts are live and the format fits; the reply, if any, is freed once looked at.
-    unsafe {
-        let reply = api!(RedisModule_Call)(
-            load.ctx,
-            c"COMMAND".as_ptr(),
-            c"cc".as_ptr(),
-            c"INFO".as_ptr(),
-            name.as_ptr(),
-        );
-        if reply.is_null() {
-            return false;
-        }
-        let first = raw::RedisModule_CallReplyArrayElement.map(|element| element(reply, 0));
-        let exists = match (first, raw::RedisModule_CallReplyType) {
-            (Some(first), Some(kind)) if !first.is_null() => {
-                isize::try_from(kind(first)) == Ok(raw::REDISMODULE_REPLY_ARRAY)
-            }
-            _ => false,
+        let mut texts = Texts::default();
+        let (name, flags) = (texts.keep(command.name), texts.keep(&flags.join(" ")));
+        let mut key_specs: Vec<_> = specs.map(|spec| key_spec(spec, &mut texts)).collect();
+        // SAFETY: a key spec is plain data; all zeros end the list.
+        key_specs.push(unsafe { std::mem::zeroed() });
+        let mut arguments = Arguments::new(&command.arguments, key_specs.len(), &mut texts);
+        let info = raw::RedisModuleCommandInfo {
+            version: &INFO_VERSION,
+            summary: texts.keep(command.summary),
+            complexity: texts.keep(command.complexity),
+            since: texts.keep(command.since),
+            history: null_mut(),
+            tips: null(),
+            arity: command.arity,
+            key_specs: key_specs.as_mut_ptr(),
+            args: arguments.list.as_mut_ptr(),
         };
-        api!(RedisModule_FreeCallReply)(reply);
-        exists
+        // Servers of Redis 7.0 read the first key's position from here.
+        let first_key = c_int::from(!command.key_specs.is_empty());
+        // SAFETY: context, texts and tables are live during the calls; the server copies them.
+        unsafe {
+            let create = api!(RedisModule_CreateCommand);
+            done(create(self.ctx(), name, Some(command.entry_point), flags, first_key, first_key, first_key))
+                .map_err(|_| failed("the name"))?;
+            let handle = api!(RedisModule_GetCommand)(self.ctx(), name);
+            if handle.is_null() {
+                return Err(failed("a look at the registration"));
+            }
+            done(api!(RedisModule_SetCommandInfo)(handle, &raw const info))
+                .map_err(|_| failed("the description"))?;
+            self.set_acl_categories(handle, command.acl_categories);
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// `command` is a live registration of the module that is loaded.
+    unsafe fn set_acl_categories(&self, command: *mut raw::RedisModuleCommand, categories: &str) {
+        let own = if self.has_own_category() { OWN_CATEGORY.to_str().ok() } else { None };
+        // One blank between two: the server takes no other.
+        let all = [Some(categories), own].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let (Ok(all), Ok(categories)) = (CString::new(all), CString::new(categories)) else {
+            return;
+        };
+        // SAFETY: a function that the server has, called with live arguments.
+        unsafe {
+            let Some(set) = raw::RedisModule_SetCommandACLCategories else {
+                return;
+            };
+            let taken = |all: &CStr| done(set(command, all.as_ptr())).is_ok();
+            if !taken(&all) && !taken(&categories) {
+                self.log(c"warning", "the server did not take the ACL categories");
+            }
+        }
     }
 }
 
-fn register(load: &Load, command: &Command) -> Result<(), String> {
-    let failed = |what: &str| format!("the server refused {what} of {}", command.name);
-    let text = |text: &str| CString::new(text).map_err(|_| failed("a text"));
-    let (name, flags) = (text(command.name)?, text(command.flags)?);
-    let (summary, complexity, since) =
-        (text(command.summary)?, text(command.complexity)?, text(command.since)?);
-
-    let mut key_specs = commands::get_redis_key_spec(command.key_specs.iter().map(key_spec).collect());
-    let arguments = command.arguments.iter().map(|part| argument(part)).collect();
-    let mut arguments = commands::get_redis_command_args(arguments);
-    let info = raw::RedisModuleCommandInfo {
-        version: &INFO_VERSION,
-        summary: summary.as_ptr(),
-        complexity: complexity.as_ptr(),
-        since: since.as_ptr(),
-        history: null_mut(),
-        tips: std::ptr::null(),
-        arity: command.arity,
-        key_specs: key_specs.as_mut_ptr(),
-        args: arguments.as_mut().map_or(null_mut(), |arguments| arguments.as_mut_ptr()),
-    };
-    // Servers of Redis 7.0 read the first key's position from here.
-    let first_key = c_int::from(!command.key_specs.is_empty());
-    // SAFETY: context, texts and tables are live during the calls; the server copies them.
-    unsafe {
-        let created = api!(RedisModule_CreateCommand)(
-            load.ctx,
-            name.as_ptr(),
-            Some(command.entry_point),
-            flags.as_ptr(),
-            first_key,
-            first_key,
-            first_key,
-        );
-        if created != raw::REDISMODULE_OK as c_int {
-            return Err(failed("the name"));
-        }
-        let handle = api!(RedisModule_GetCommand)(load.ctx, name.as_ptr());
-        if handle.is_null() {
-            return Err(failed("a look at the registration"));
-        }
-        if api!(RedisModule_SetCommandInfo)(handle, &raw const info) != raw::REDISMODULE_OK as c_int {
-            return Err(failed("the description"));
-        }
-        set_acl_categories(load, handle, command.acl_categories);
-    }
-    Ok(())
-}
+/// The flag of commands that tell the positions of their keys by themselves.
+const GETKEYS_API: &str = "getkeys-api";
 
 const INFO_VERSION: raw::RedisModuleCommandInfoVersion = raw::RedisModuleCommandInfoVersion {
     version: 1,
@@ -254,77 +179,130 @@ const INFO_VERSION: raw::RedisModuleCommandInfoVersion = raw::RedisModuleCommand
     sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
 };
 
-/// The ACL category that all commands share, where a module may add one.
-const OWN_CATEGORY: &CStr = c"ratelimit";
+/// C strings that live as long as this.
+#[derive(Default)]
+struct Texts(Vec<CString>);
 
-/// # Safety
-///
-/// `command` is a live registration of the module that `load` loads.
-unsafe fn set_acl_categories(load: &Load, command: *mut raw::RedisModuleCommand, categories: &str) {
-    let own = if load.own_category { OWN_CATEGORY.to_str().ok() } else { None };
-    // One blank between two: the server takes no other.
-    let all = [Some(categories), own].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let (Ok(all), Ok(categories)) = (CString::new(all), CString::new(categories)) else {
-        return;
-    };
-    // SAFETY: a function that the server has, called with live arguments.
-    unsafe {
-        let Some(set) = raw::RedisModule_SetCommandACLCategories else {
-            return;
-        };
-        let taken = |all: &CStr| set(command, all.as_ptr()) == raw::REDISMODULE_OK as c_int;
-        if !taken(&all) && !taken(&categories) {
-            load.log(c"warning", "the server did not take the ACL categories");
-        }
+impl Texts {
+    fn keep(&mut self, text: &str) -> *const c_char {
+        // The tables hold no NUL.
+        let text = CString::new(text).unwrap_or_default();
+        // What a CString points to stays where it is when the list grows.
+        let start = text.as_ptr();
+        self.0.push(text);
+        start
+    }
+
+    fn keep_any(&mut self, text: Option<&str>) -> *const c_char {
+        text.map_or(null(), |text| self.keep(text))
     }
 }
 
-fn key_spec(spec: &KeySpec) -> commands::KeySpec {
-    let mut flags = if spec.written {
-        KeySpecFlags::READ_WRITE | KeySpecFlags::ACCESS | KeySpecFlags::UPDATE
-    } else {
-        KeySpecFlags::READ_ONLY | KeySpecFlags::ACCESS
-    };
+fn key_spec(spec: &KeySpec, texts: &mut Texts) -> raw::RedisModuleCommandKeySpec {
+    let mut flags = u64::from(key_flags(spec.access));
     if spec.incomplete {
-        flags |= KeySpecFlags::INCOMPLETE;
+        flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
     }
-    let begin = match spec.begin {
-        BeginSearch::Index(index) => RawBeginSearch::new_index(index),
-        BeginSearch::Keyword(keyword, from) => RawBeginSearch::new_keyword(keyword.to_owned(), from),
+    let (begin_search_type, bs) = match spec.begin {
+        BeginSearch::Index(pos) => (
+            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX,
+            raw::RedisModuleCommandKeySpec__bindgen_ty_1 {
+                index: raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_1 { pos },
+            },
+        ),
+        BeginSearch::Keyword(keyword, startfrom) => (
+            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD,
+            raw::RedisModuleCommandKeySpec__bindgen_ty_1 {
+                keyword: raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
+                    keyword: texts.keep(keyword),
+                    startfrom,
+                },
+            },
+        ),
     };
-    commands::KeySpec::new(None, flags, begin, FindKeys::new_range(0, 1, 0))
+    raw::RedisModuleCommandKeySpec {
+        notes: null(),
+        flags,
+        begin_search_type,
+        bs,
+        find_keys_type: raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE,
+        fk: raw::RedisModuleCommandKeySpec__bindgen_ty_2 {
+            range: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
+                lastkey: 0,
+                keystep: 1,
+                limit: 0,
+            },
+        },
+    }
 }
 
-fn argument(argument: &Argument) -> RedisModuleCommandArg {
-    let (kind, key_spec) = match argument.kind {
-        ArgumentKind::Key(spec) => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY, Some(spec)),
-        ArgumentKind::Integer => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER, None),
-        ArgumentKind::String => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING, None),
-        ArgumentKind::Token => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN, None),
-        ArgumentKind::OneOf => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF, None),
-        ArgumentKind::Block => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK, None),
-    };
-    let mut flags = CommandArgFlags::NONE;
+/// Arguments as the API has them: a list that all zeros end, and the lists of their parts.
+struct Arguments {
+    list: Vec<raw::RedisModuleCommandArg>,
+    /// Alive as long as the list points to them.
+    _parts: Vec<Arguments>,
+}
+
+impl Arguments {
+    /// Arguments that refer to the key specs of a command, of which there are fewer than `specs`.
+    fn new(arguments: &[&Argument], specs: usize, texts: &mut Texts) -> Self {
+        let mut parts = Vec::new();
+        let mut list: Vec<_> = Vec::with_capacity(arguments.len().saturating_add(1));
+        for argument in arguments {
+            let subargs = if argument.parts.is_empty() {
+                null_mut()
+            } else {
+                let mut of_it = Self::new(argument.parts, specs, texts);
+                let start = of_it.list.as_mut_ptr();
+                parts.push(of_it);
+                start
+            };
+            list.push(raw::RedisModuleCommandArg {
+                name: texts.keep(argument.name),
+                type_: kind(argument.kind),
+                key_spec_index: match argument.kind {
+                    // The last of the specs only ends them.
+                    ArgumentKind::Key(spec) if spec.saturating_add(1) < specs => {
+                        c_int::try_from(spec).unwrap_or(-1)
+                    }
+                    _ => -1,
+                },
+                token: texts.keep_any(argument.token),
+                summary: texts.keep_any(argument.summary),
+                since: null(),
+                flags: flags(argument).cast_signed(),
+                deprecated_since: null(),
+                subargs,
+                display_text: null(),
+            });
+        }
+        // SAFETY: an argument is plain data; all zeros end the list.
+        list.push(unsafe { std::mem::zeroed() });
+        Self { list, _parts: parts }
+    }
+}
+
+fn kind(kind: ArgumentKind) -> raw::RedisModuleCommandArgType {
+    match kind {
+        ArgumentKind::Key(_) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+        ArgumentKind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+        ArgumentKind::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
+        ArgumentKind::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
+        ArgumentKind::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
+        ArgumentKind::Block => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
+    }
+}
+
+fn flags(argument: &Argument) -> u32 {
+    let mut flags = raw::REDISMODULE_CMD_ARG_NONE;
     if argument.optional {
-        flags |= CommandArgFlags::OPTIONAL;
+        flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL;
     }
     if argument.multiple {
-        flags |= CommandArgFlags::MULTIPLE;
+        flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE;
         if argument.token.is_some() {
-            flags |= CommandArgFlags::MULTIPLE_TOKEN;
+            flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE_TOKEN;
         }
     }
-    let parts: Vec<_> = argument.parts.iter().map(|part| self::argument(part)).collect();
-    RedisModuleCommandArg::new(
-        argument.name.to_owned(),
-        kind,
-        key_spec,
-        argument.token.map(str::to_owned),
-        argument.summary.map(str::to_owned),
-        None,
-        flags,
-        None,
-        (!parts.is_empty()).then_some(parts),
-        None,
-    )
+    flags
 }

@@ -35,14 +35,17 @@ impl AsRef<[u8]> for Word<'_> {
     }
 }
 
-/// A string of our own.
+/// A string of our own. [`Call::string`](super::call::Call::string) makes one.
 #[derive(Debug)]
 pub struct OwnedString(NonNull<raw::RedisModuleString>);
 
 impl OwnedString {
     /// A string of these bytes.
-    #[must_use]
-    pub fn new(bytes: &[u8]) -> Self {
+    ///
+    /// # Safety
+    ///
+    /// The module has loaded.
+    pub(super) unsafe fn new(bytes: &[u8]) -> Self {
         // SAFETY: the pointer and length are those of a slice; without a context the string is ours to free.
         // The server answers a string or ends itself for want of memory.
         unsafe {
@@ -56,7 +59,11 @@ impl OwnedString {
     }
 
     /// Takes over a string that the server has given away; None if it gave none.
-    pub(super) fn from_server(string: *mut raw::RedisModuleString) -> Option<Self> {
+    ///
+    /// # Safety
+    ///
+    /// The string is null, or live and ours to free.
+    pub(super) unsafe fn from_server(string: *mut raw::RedisModuleString) -> Option<Self> {
         NonNull::new(string).map(Self)
     }
 
@@ -84,7 +91,7 @@ impl Drop for OwnedString {
 /// # Safety
 ///
 /// `string` is live and unchanged for `'a`.
-pub(super) unsafe fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
+unsafe fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     let mut length = 0;
     // SAFETY: the server answers a pointer, never null, to `length` bytes that live as long as the string.
     unsafe {

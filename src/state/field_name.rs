@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::grammar;
+use crate::algorithms::text;
 use crate::algorithms::{Span, Tag};
 use crate::server::{Call, OfServer, OwnedString, Unload};
 
 /// How many names are kept.
 const PLACES: usize = 64;
+
+/// No name is longer: a tag, a window of 18 digits, a name of 32 bytes and two separators.
+const LONGEST: usize = 54;
 
 /// A name, and what makes it.
 struct Kept {
@@ -19,7 +22,6 @@ struct Kept {
 }
 
 impl Kept {
-    #[inline(always)]
     fn is_of(&self, tag: Tag, window: Span, name: &[u8]) -> bool {
         // Most limits have no name, and comparing nothing costs a call.
         let named_alike = || name.is_empty() || *self.name == *name;
@@ -30,21 +32,32 @@ impl Kept {
 static NAMES: OfServer<RefCell<[Option<Kept>; PLACES]>> =
     OfServer::new(RefCell::new([const { None }; PLACES]));
 
-/// The name of the field with this tag that holds the state of a limit of this window and name.
-#[inline(always)]
+/// The name of the field with this tag that holds the state of a limit of this window and name:
+/// `<tag>:<window ms>[:name]`.
+#[inline]
 pub fn field_name(call: &Call<'_>, tag: Tag, window: Span, name: &[u8]) -> Rc<OwnedString> {
     let mut names = NAMES.get(call).borrow_mut();
     match names.get_mut(place(tag, window, name)) {
         Some(Some(kept)) if kept.is_of(tag, window, name) => Rc::clone(&kept.string),
-        place => create(tag, window, name, place),
+        place => create(call, tag, window, name, place),
     }
 }
 
 /// The name of a field, kept in `place` from now on.
 #[cold]
-#[inline(never)]
-fn create(tag: Tag, window: Span, name: &[u8], place: Option<&mut Option<Kept>>) -> Rc<OwnedString> {
-    let string = Rc::new(OwnedString::new(grammar::field(tag, window, name).as_bytes()));
+fn create(
+    call: &Call<'_>,
+    tag: Tag,
+    window: Span,
+    name: &[u8],
+    place: Option<&mut Option<Kept>>,
+) -> Rc<OwnedString> {
+    let mut text = format!("{}:{}", tag.escape_ascii(), window.floor_ms()).into_bytes();
+    if !name.is_empty() {
+        text.push(b':');
+        text.extend_from_slice(name);
+    }
+    let string = Rc::new(call.string(&text));
     if let Some(place) = place {
         *place = Some(Kept { tag, window, name: name.into(), string: Rc::clone(&string) });
     }
@@ -52,7 +65,6 @@ fn create(tag: Tag, window: Span, name: &[u8], place: Option<&mut Option<Kept>>)
 }
 
 /// Where a name is kept, if it is.
-#[inline(always)]
 fn place(tag: Tag, window: Span, name: &[u8]) -> usize {
     let [first, second] = tag;
     let tag = u64::from(second).wrapping_mul(3).wrapping_add(u64::from(first));
@@ -64,5 +76,13 @@ fn place(tag: Tag, window: Span, name: &[u8]) -> usize {
 
 /// Frees all names, before the module is unloaded.
 pub fn forget(unload: &Unload) {
-    NAMES.get(unload).borrow_mut().fill_with(|| None);
+    NAMES.at_unload(unload).borrow_mut().fill_with(|| None);
+}
+
+/// The tag of a hash's field that may be a limiter's; None if the field is named otherwise.
+#[must_use]
+pub fn tag_of(field: &[u8]) -> Option<Tag> {
+    let (tag, rest) = field.split_first_chunk()?;
+    let (_, rest) = text::leading_number(rest.strip_prefix(b":")?)?;
+    (field.len() <= LONGEST && (rest.is_empty() || rest.starts_with(b":"))).then_some(*tag)
 }

@@ -1,0 +1,239 @@
+//! Reads the words of limits, by their [`Grammar`].
+
+use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
+use super::grammar::{Grammar, OptionPart};
+use crate::algorithms::decision::{Charge, Mode};
+use crate::algorithms::{MAX_UNITS, Quota, Span, text};
+use crate::state::Storage;
+
+/// One limit that a caller names: what to hold to, and what to charge.
+#[derive(Clone, Copy)]
+pub struct Spec<'w> {
+    /// The words it was written in.
+    pub grammar: &'static Grammar,
+    /// Which of the call's keys it is on.
+    pub key: usize,
+    /// What to hold to.
+    pub quota: Quota,
+    /// What to charge.
+    pub charge: Charge,
+    /// The name that tells it from others of its kind; may be empty.
+    pub name: &'w [u8],
+}
+
+/// Words to be read one after the other, each once.
+pub struct Reader<'w, W> {
+    words: &'w [W],
+    /// How many of them are taken.
+    position: usize,
+    /// The one after those.
+    next: Option<&'w [u8]>,
+}
+
+impl<'w, W: AsRef<[u8]>> Reader<'w, W> {
+    /// Reads all words of a command, from the one after its name on.
+    #[must_use]
+    pub fn new(words: &'w [W]) -> Self {
+        Self { words, position: 1, next: words.get(1).map(AsRef::as_ref) }
+    }
+
+    /// The position of the next word among all.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The next word, which stays; None if there is none.
+    #[must_use]
+    pub fn peek(&self) -> Option<&'w [u8]> {
+        self.next
+    }
+
+    /// Takes the next word; None if there is none.
+    #[inline(always)]
+    pub fn take(&mut self) -> Option<&'w [u8]> {
+        let word = self.next;
+        self.position = self.position.saturating_add(1);
+        self.next = self.words.get(self.position).map(AsRef::as_ref);
+        word
+    }
+
+    /// Takes the next word, as it was given.
+    pub fn take_whole(&mut self) -> Option<&'w W> {
+        let word = self.words.get(self.position);
+        self.take();
+        word
+    }
+}
+
+/// A word that begins an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OptionWord {
+    Align,
+    Offset,
+    Cost,
+    Force,
+    Partial,
+    As,
+}
+
+impl OptionWord {
+    /// What it is called, what it belongs to, and a bit of its own.
+    const ALL: [(Self, &'static str, OptionPart, u8); 6] = [
+        (Self::Cost, "COST", OptionPart::Cost, 1),
+        (Self::Force, "FORCE", OptionPart::Mode, 2),
+        (Self::Partial, "PARTIAL", OptionPart::Mode, 4),
+        (Self::As, "AS", OptionPart::Name, 8),
+        (Self::Align, "ALIGN", OptionPart::Align, 16),
+        (Self::Offset, "OFFSET", OptionPart::Align, 32),
+    ];
+}
+
+impl<'w> Spec<'w> {
+    /// Reads the words that come next in `reader`, up to the first that does not belong to this limit of `grammar`, on the
+    /// key of that index.
+    ///
+    /// # Errors
+    ///
+    /// The first word that is missing or wrong.
+    #[inline(always)]
+    pub fn read<W: AsRef<[u8]>>(
+        grammar: &'static Grammar,
+        key: usize,
+        reader: &mut Reader<'w, W>,
+    ) -> Result<Self, Error> {
+        let limit = whole(grammar.limit.name, reader.take(), 0, MAX_UNITS)?;
+        let refill = match &grammar.refill {
+            Some(refill) => whole(refill.name, reader.take(), 1, MAX_UNITS)?,
+            None => 1,
+        };
+        let window = duration(grammar.window.name, reader.take(), 1)?;
+        let mut spec = Self {
+            grammar,
+            key,
+            quota: Quota { limit, refill, window, offset: None },
+            charge: Charge { cost: 1, mode: Mode::Whole },
+            name: &[],
+        };
+        if reader.peek().is_some() {
+            spec.read_options(reader)?;
+        }
+        Ok(spec)
+    }
+
+    /// Whether both have the same state, if they are on the same key.
+    #[must_use]
+    pub fn has_state_of(&self, other: &Self) -> bool {
+        let tag = |spec: &Self| match &spec.grammar.storage {
+            Storage::Field(algorithm) => Some(algorithm.tag(&spec.quota)),
+            Storage::Log => None,
+        };
+        self.quota.window == other.quota.window && self.name == other.name && tag(self) == tag(other)
+    }
+
+    /// Reads the options that come next.
+    fn read_options<W: AsRef<[u8]>>(&mut self, reader: &mut Reader<'w, W>) -> Result<(), Error> {
+        let mut seen = 0;
+        while let Some(word) = reader.peek() {
+            let find = |(_, name, part, _): &&(_, &str, _, _)| is(word, name) && self.grammar.has(*part);
+            let Some((option, name, _, bit)) = OptionWord::ALL.iter().find(find) else { break };
+            if seen & bit != 0 {
+                return Err(Error::OptionTwice(name));
+            }
+            seen |= bit;
+            reader.take();
+            let Self { quota, charge, .. } = self;
+            match option {
+                OptionWord::Align => quota.offset = quota.offset.or(Some(Span::ZERO)),
+                OptionWord::Offset => quota.offset = Some(duration(name, reader.take(), 0)?),
+                OptionWord::Cost => charge.cost = whole(name, reader.take(), -MAX_UNITS, MAX_UNITS)?,
+                OptionWord::Force | OptionWord::Partial if charge.mode != Mode::Whole => {
+                    return Err(Error::TwoModes);
+                }
+                OptionWord::Force => charge.mode = Mode::Force,
+                OptionWord::Partial => charge.mode = Mode::Partial,
+                OptionWord::As => self.name = limiter_name(name, reader.take())?,
+            }
+        }
+        let saw =
+            |wanted| OptionWord::ALL.iter().any(|(option, .., bit)| *option == wanted && seen & bit != 0);
+        if saw(OptionWord::Offset) && !saw(OptionWord::Align) {
+            return Err(Error::OffsetAlone);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a word is the `expected` one, which is in capitals, in any case.
+#[must_use]
+#[inline(always)]
+pub fn is(word: &[u8], expected: &str) -> bool {
+    // Most that are not it differ in length or in the last letter; most that are it come as documented.
+    word.len() == expected.len()
+        && word.last().map(u8::to_ascii_uppercase) == expected.as_bytes().last().copied()
+        && (word == expected.as_bytes() || word.eq_ignore_ascii_case(expected.as_bytes()))
+}
+
+/// A whole number from `least` to `most`, called `name`.
+///
+/// # Errors
+///
+/// What `name` accepts.
+#[inline(always)]
+pub fn whole(name: &'static str, word: Option<&[u8]>, least: i64, most: i64) -> Result<i64, Error> {
+    let parse = |word: &[u8]| match word.strip_prefix(b"-") {
+        Some(digits) => text::number(digits).map(i64::saturating_neg),
+        None => text::number(word),
+    };
+    word.and_then(parse)
+        .filter(|value| (least..=most).contains(value))
+        .ok_or_else(|| Error::argument(name, Accepts::Whole(least, most), word))
+}
+
+/// A duration of `least_ms` or more, called `name`.
+#[inline(always)]
+fn duration(name: &'static str, word: Option<&[u8]>, least_ms: i64) -> Result<Span, Error> {
+    let parse = |word| {
+        let (count, unit) = text::leading_number(word)?;
+        let unit_ms = match unit {
+            b"ms" => 1,
+            b"s" => 1000,
+            b"m" => 60_000,
+            b"h" => 3_600_000,
+            b"d" => DAY_MS,
+            _ => return None,
+        };
+        count.checked_mul(unit_ms)
+    };
+    word.and_then(parse)
+        .filter(|ms| (least_ms..=MAX_DURATION_DAYS.saturating_mul(DAY_MS)).contains(ms))
+        .map(Span::from_ms)
+        .ok_or_else(|| Error::argument(name, Accepts::Duration(least_ms), word))
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Names that would be taken for the words before a key, where key positions are looked for.
+const NOT_NAMES: [&str; 3] = ["KEY", "BLOCK", "OVERRIDE"];
+
+/// Which bytes names may have.
+#[allow(clippy::indexing_slicing, reason = "it happens when this is compiled")]
+const IN_NAMES: [bool; 256] = {
+    let mut in_names = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        in_names[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        byte = byte.saturating_add(1);
+    }
+    in_names
+};
+
+/// A limiter's name.
+fn limiter_name<'w>(option: &'static str, word: Option<&'w [u8]>) -> Result<&'w [u8], Error> {
+    let fits = |word: &&[u8]| {
+        (1..=MAX_NAME).contains(&word.len())
+            && word.iter().all(|byte| IN_NAMES.get(usize::from(*byte)) == Some(&true))
+            && !NOT_NAMES.iter().any(|name| is(word, name))
+    };
+    word.filter(fits).ok_or_else(|| Error::argument(option, Accepts::Name, word))
+}

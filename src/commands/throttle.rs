@@ -1,0 +1,63 @@
+//! `CL.THROTTLE`: redis-cell's command on a token bucket's state.
+
+use super::error::{Error, MAX_DURATION_DAYS};
+use super::execute::{Purpose, execute_one};
+use super::grammar::{TokenBucket, Words as _};
+use super::parser::{Reader, Spec, whole};
+use super::request::{KeyUse, Role};
+use crate::algorithms::decision::{Charge, Decision, Mode};
+use crate::algorithms::{MAX_UNITS, Quota, Span};
+use crate::server::{Call, Handler, Word};
+
+/// `CL.THROTTLE key max_burst count period_seconds [quantity]`
+pub struct Throttle;
+
+impl Handler for Throttle {
+    type Reply = [i64; 5];
+    type Error = Error;
+
+    fn run(call: &Call<'_>) -> Result<[i64; 5], Error> {
+        let (key, spec) = read(call.words())?;
+        execute_one(call, &key, &spec, Purpose::ChargeAdopting).map(|decision| reply(&decision))
+    }
+}
+
+/// The longest period, in seconds: that of every other command.
+const MAX_PERIOD_SECONDS: i64 = MAX_DURATION_DAYS * 86_400;
+
+fn read<'w>(words: &'w [Word<'w>]) -> Result<(KeyUse<Word<'w>>, Spec<'w>), Error> {
+    let mut reader = Reader::new(words);
+    let key = reader.take_whole().ok_or_else(|| Error::WrongArity)?;
+    let max_burst = whole("max_burst", reader.take(), 0, MAX_UNITS.saturating_sub(1))?;
+    let count = whole("count", reader.take(), 1, MAX_UNITS)?;
+    let seconds = whole("period_seconds", reader.take(), 1, MAX_PERIOD_SECONDS)?;
+    let quantity = match reader.take() {
+        None => 1,
+        quantity => whole("quantity", quantity, -MAX_UNITS, MAX_UNITS)?,
+    };
+    if reader.take().is_some() {
+        return Err(Error::WrongArity);
+    }
+    let spec = Spec {
+        grammar: TokenBucket::GRAMMAR,
+        key: 0,
+        quota: Quota {
+            limit: max_burst.saturating_add(1),
+            refill: count,
+            window: Span::from_ms(seconds.saturating_mul(1000)),
+            offset: None,
+        },
+        charge: Charge { cost: quantity, mode: Mode::Whole },
+        name: &[],
+    };
+    Ok((KeyUse { name: *key, position: 1, role: Role::Fields }, spec))
+}
+
+/// redis-cell's five: limited, limit, remaining, and seconds, rounded up, until a retry and until the reset.
+fn reply(decision: &Decision) -> [i64; 5] {
+    let limited = decision.allowed == 0;
+    let seconds = |ms: i64| ms.saturating_add(999) / 1000;
+    let retry_after =
+        if limited && decision.retry_after_ms >= 0 { seconds(decision.retry_after_ms) } else { -1 };
+    [i64::from(limited), decision.limit, decision.remaining, retry_after, seconds(decision.reset_after_ms)]
+}

@@ -1,0 +1,111 @@
+//! Keys that the server does not look at before a call, since it was not told of them: the module judges by itself.
+//!
+//! Redis from 8.3 on runs `getkeys-api` callbacks on its IO threads, and dies of it. There, commands of several keys are
+//! registered with their first key alone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis_module::raw;
+use smallvec::SmallVec;
+
+use super::api::api;
+use super::call::{Access, Call, key_flags};
+use super::native::CallReply;
+use super::string::{OwnedString, Word};
+
+/// Whether the server knows the first key of a call alone.
+static FIRST_KEY_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// Whether the server is part of a cluster.
+static IN_CLUSTER: AtomicBool = AtomicBool::new(false);
+
+/// Why a call must not touch its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAccess {
+    /// The caller lacks the permission to one of them.
+    NoPermission,
+    /// They are in different slots of the cluster.
+    CrossSlot,
+    /// They are in one slot, which is being moved, and not all of them here.
+    TryAgain,
+}
+
+/// Remembers, at load, what the server leaves to the module.
+pub(super) fn set_up(first_key_only: bool, in_cluster: bool) {
+    FIRST_KEY_ONLY.store(first_key_only, Ordering::Relaxed);
+    IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
+}
+
+/// Judges whether a call may touch these keys, where the server has not.
+///
+/// # Errors
+///
+/// Why it may not, as the server would say for a command of its own.
+pub fn check_keys<'k>(
+    call: &Call<'_>,
+    keys: impl ExactSizeIterator<Item = (Word<'k>, Access)> + Clone,
+) -> Result<(), NoAccess> {
+    if keys.len() < 2 || !FIRST_KEY_ONLY.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    if IN_CLUSTER.load(Ordering::Relaxed) {
+        check_slots(call, keys.clone().map(|(name, _)| name))?;
+    }
+    check_permissions(call, keys)
+}
+
+/// The server judges a command of its own that names the same keys.
+fn check_slots<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
+    let mut names: SmallVec<[_; 8]> = names.map(Word::as_ptr).collect();
+    // SAFETY: the context and the names are live, and EXISTS changes nothing; the functions are called where they are.
+    unsafe {
+        let reply = CallReply::of(api!(RedisModule_Call)(
+            call.ctx(),
+            c"EXISTS".as_ptr(),
+            c"v".as_ptr(),
+            names.as_mut_ptr(),
+            names.len(),
+        ));
+        if reply.is_some_and(|reply| reply.integer().is_some()) {
+            return Ok(());
+        }
+        let slot =
+            |name: &*mut raw::RedisModuleString| raw::RedisModule_ClusterKeySlot.map(|slot| slot(*name));
+        let first = names.first().and_then(slot);
+        Err(if names.iter().all(|name| slot(name) == first) {
+            NoAccess::TryAgain
+        } else {
+            NoAccess::CrossSlot
+        })
+    }
+}
+
+fn check_permissions<'k>(
+    call: &Call<'_>,
+    mut keys: impl Iterator<Item = (Word<'k>, Access)>,
+) -> Result<(), NoAccess> {
+    // SAFETY: the context and the names are live; what the server gives is freed; a function that is not there is not
+    // called.
+    unsafe {
+        let (Some(user_name), Some(user_of), Some(check), Some(free)) = (
+            raw::RedisModule_GetCurrentUserName,
+            raw::RedisModule_GetModuleUserFromUserName,
+            raw::RedisModule_ACLCheckKeyPermissions,
+            raw::RedisModule_FreeModuleUser,
+        ) else {
+            return Err(NoAccess::NoPermission);
+        };
+        // Without a user it is the server itself that calls.
+        let Some(name) = OwnedString::from_server(user_name(call.ctx())) else { return Ok(()) };
+        let user = user_of(name.as_ptr());
+        if user.is_null() {
+            return Err(NoAccess::NoPermission);
+        }
+        let flags = |access| i32::try_from(key_flags(access)).unwrap_or(0);
+        let permitted = keys.all(|(name, access)| {
+            check(user, name.as_ptr(), flags(access)) == raw::REDISMODULE_OK as std::os::raw::c_int
+        });
+        free(user);
+        if permitted { Ok(()) } else { Err(NoAccess::NoPermission) }
+    }
+}

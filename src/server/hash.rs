@@ -1,0 +1,129 @@
+//! Hashes: reading and changing fields.
+
+use std::os::raw::{c_int, c_void};
+use std::ptr::null_mut;
+
+use redis_module::raw;
+
+use super::api::api;
+use super::key::{Key, Kind, NotDone};
+use super::native;
+use super::string::OwnedString;
+
+/// Counts fields that were created, too.
+const COUNT_ALL: c_int = raw::REDISMODULE_HASH_COUNT_ALL as c_int;
+
+/// The most fields that one call sets.
+const SET_AT_ONCE: usize = 4;
+
+impl Key<'_> {
+    /// The value of a field of a hash; None where there is no such field or hash.
+    #[must_use]
+    pub fn field(&self, field: &OwnedString) -> Option<OwnedString> {
+        if self.kind() != Kind::Hash {
+            return None;
+        }
+        let mut value: *mut raw::RedisModuleString = null_mut();
+        // SAFETY: the handle is open; the list of fields ends in null; a value that comes back is ours.
+        unsafe {
+            api!(RedisModule_HashGet)(
+                self.handle(),
+                raw::REDISMODULE_HASH_NONE as c_int,
+                field.as_ptr(),
+                &raw mut value,
+                null_mut::<c_void>(),
+            );
+            OwnedString::from_server(value)
+        }
+    }
+
+    /// Whether a field of a hash, whichever, has a name that passes `test`. None if there is none, or no hash.
+    ///
+    /// Reads no value: those of other people's hashes may be of any length.
+    #[must_use]
+    pub fn any_field_passes(&self, test: impl Fn(&[u8]) -> bool) -> Option<bool> {
+        if self.kind() != Kind::Hash {
+            return None;
+        }
+        // SAFETY: context and name are live, and HRANDFIELD changes nothing.
+        let reply = unsafe { native::call(self.ctx(), c"HRANDFIELD", self.name(), &[]) };
+        reply?.string().map(test)
+    }
+
+    /// Sets fields of a hash, which is created if there is none; replicates them as few effects.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`] if the server refuses; it looks at the key before it sets any of them.
+    pub fn set_fields(&self, fields: &[(&OwnedString, OwnedString)]) -> Result<(), NotDone> {
+        if !self.is_writable() {
+            return Err(NotDone);
+        }
+        for fields in fields.chunks(SET_AT_ONCE) {
+            self.set_few(fields)?;
+        }
+        if self.kind() != Kind::Hash {
+            self.look();
+        }
+        Ok(())
+    }
+
+    /// Sets up to [`SET_AT_ONCE`] fields by one call and one effect. Both take a list that ends in null, or as the format
+    /// says; what is left of it is null, too.
+    fn set_few(&self, fields: &[(&OwnedString, OwnedString)]) -> Result<(), NotDone> {
+        let format = match fields.len() {
+            0 => return Ok(()),
+            1 => c"sss",
+            2 => c"sssss",
+            3 => c"sssssss",
+            _ => c"sssssssss",
+        };
+        let mut words = [null_mut::<raw::RedisModuleString>(); 2 * SET_AT_ONCE];
+        for (place, (field, value)) in words.chunks_exact_mut(2).zip(fields) {
+            place.copy_from_slice(&[field.as_ptr(), value.as_ptr()]);
+        }
+        let [a, b, c, d, e, f, g, h] = words;
+        self.mark_changed();
+        // SAFETY: the handle is open for writing; the list of fields and values ends in null, at the latest after the last;
+        // the server keeps or copies what it is given; the format asks for no more words than there are.
+        unsafe {
+            let end = null_mut::<c_void>();
+            let set = api!(RedisModule_HashSet)(self.handle(), COUNT_ALL, a, b, c, d, e, f, g, h, end);
+            if usize::try_from(set) != Ok(fields.len()) {
+                return Err(NotDone);
+            }
+            let name = self.name().as_ptr();
+            let replicate = api!(RedisModule_Replicate);
+            replicate(self.ctx(), c"HSET".as_ptr(), format.as_ptr(), name, a, b, c, d, e, f, g, h);
+        }
+        Ok(())
+    }
+
+    /// Removes fields of a hash; it goes with its last. What is not there is neither removed nor replicated.
+    pub fn delete_fields(&self, fields: &[&OwnedString]) {
+        let mut deleted = Vec::new();
+        for field in fields {
+            if self.kind() != Kind::Hash || !self.is_writable() {
+                break;
+            }
+            // SAFETY: the handle is open for writing; the list ends in null; the marker is the API's own.
+            let count = unsafe {
+                api!(RedisModule_HashSet)(
+                    self.handle(),
+                    COUNT_ALL,
+                    field.as_ptr(),
+                    raw::REDISMODULE_HASH_DELETE,
+                    null_mut::<c_void>(),
+                )
+            };
+            if count > 0 {
+                deleted.push(field.as_ptr());
+                self.look();
+            }
+        }
+        if !deleted.is_empty() {
+            self.replicate_list(c"HDEL", deleted);
+            self.mark_changed();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A sliding log in a sorted set: an entry's score is its instant in microseconds, its member the running total, and
+//! `:units` after it unless that is one.
+
+use crate::algorithms::text;
+use crate::algorithms::{Dropped, Edit, Entry, Log, OtherData, Time};
+use crate::server::{Call, Key, Member, NotDone, OwnedString, Score};
+
+/// The log that a sorted set holds.
+#[derive(Clone, Copy)]
+pub struct SortedSetLog<'k, 'call>(pub &'k Key<'call>);
+
+impl Log for SortedSetLog<'_, '_> {
+    fn newest(&self) -> Result<Option<Entry>, OtherData> {
+        self.0.last_member().map(|member| entry(&member).ok_or(OtherData)).transpose()
+    }
+
+    fn walk(&self, after: Option<Time>, mut visit: impl FnMut(Entry) -> bool) -> Result<(), OtherData> {
+        let mut all_ours = true;
+        self.0.walk_members(after.map(score), |member| match entry(&member) {
+            Some(entry) => visit(entry),
+            None => {
+                all_ours = false;
+                false
+            }
+        });
+        if all_ours { Ok(()) } else { Err(OtherData) }
+    }
+
+    fn length(&self) -> usize {
+        self.0.length()
+    }
+}
+
+/// Makes an edit of the log that `key` holds.
+pub fn commit(call: &Call<'_>, key: &Key<'_>, edit: &Edit) -> Result<(), NotDone> {
+    if edit.clear {
+        key.unlink()?;
+    }
+    for entry in &edit.added {
+        with_score(entry.at, |score| key.add_member(score, &member(call, entry)))?;
+    }
+    if let Some(entry) = &edit.replaced {
+        key.remove_member(&member(call, entry))?;
+    }
+    match &edit.dropped {
+        Dropped::None => Ok(()),
+        Dropped::Oldest(at_most, until) => {
+            key.remove_lowest(*at_most, |member| entry(member).is_some_and(|entry| entry.at <= *until))
+        }
+        Dropped::Before(at) => with_score(*at, |score| key.remove_below(score)),
+    }
+}
+
+fn with_score<T>(at: Time, then: impl FnOnce(&Score<'_>) -> T) -> T {
+    then(&Score { value: score(at), text: itoa::Buffer::new().format(at.us()).as_bytes() })
+}
+
+/// Exact until the year 2255.
+#[allow(clippy::cast_precision_loss)]
+fn score(time: Time) -> f64 {
+    time.us() as f64
+}
+
+/// The member that stands for an entry.
+fn member(call: &Call<'_>, entry: &Entry) -> OwnedString {
+    let mut total = itoa::Buffer::new();
+    let total = total.format(entry.total).as_bytes();
+    if entry.units == 1 {
+        return call.string(total);
+    }
+    call.string(&[total, b":", itoa::Buffer::new().format(entry.units).as_bytes()].concat())
+}
+
+/// The entry that a member is; None if it is none of ours, whose score is a whole number and whose text is as [`member`]
+/// writes it.
+fn entry(of: &Member) -> Option<Entry> {
+    // Saturates where a score was never a time; `checked` refuses that.
+    #[allow(clippy::cast_possible_truncation)]
+    let at = Time::from_us(of.score as i64);
+    let bytes = of.text.bytes();
+    let (total, rest) = text::leading_number(bytes)?;
+    let units = match rest {
+        [] => 1,
+        [b':', b'1'..=b'9', ..] => text::number(rest.get(1..)?).filter(|units| *units != 1)?,
+        _ => return None,
+    };
+    let has_leading_zero = bytes.len() > 1 && bytes.first() == Some(&b'0') && total > 0
+        || total == 0 && !matches!(bytes, [b'0'] | [b'0', b':', ..]);
+    if has_leading_zero || score(at).to_bits() != of.score.to_bits() {
+        return None;
+    }
+    Entry::checked(at, total, units)
+}

@@ -1,18 +1,9 @@
 //! RL.ALL charges every limit or none; RL.PEEK asks the same and charges nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{Observed, START, Server, Several, State, frozen, purge};
+use crate::support;
+use crate::support::{Observed, START, Server, Several, State, frozen, purge};
 
 /// One limit of each kind, 10 units in 10 seconds, on keys of their own.
 const FIVE: [&str; 5] = [

@@ -1,16 +1,6 @@
 //! CL.THROTTLE: redis-cell's arguments and replies, errors where redis-cell has none, and the keys that it left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{Observed, START, Server, State, frozen};
+use crate::support::{Observed, START, Server, State, frozen};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 

@@ -1,20 +1,11 @@
 //! What the server tells of the commands: COMMAND INFO, DOCS and GETKEYS, and what ACLs make of it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeSet;
 
 use redis::{Connection, Value};
 use redis_limiter::commands::table::COMMANDS;
-use support::{Kind, Server, frozen, words};
+
+use crate::support::{Kind, Server, frozen, words};
 
 const CHARGING: [&str; 7] = [
     "RL.TOKENBUCKET",

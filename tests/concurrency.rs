@@ -1,20 +1,11 @@
 //! Transactions, scripts, pipelines and many clients at once: a limit is a limit for all of them together.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::thread;
 
 use redis::Value;
-use support::{Kind, START, Server, frozen, words};
+
+use crate::support::{Kind, START, Server, frozen, words};
 
 /// A call of each algorithm, on `k`, with limit 100.
 const LIMITERS: [&str; 6] = [

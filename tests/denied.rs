@@ -2,20 +2,12 @@
 //! the replication stream; they break no WATCH and invalidate no client's cache. Charges do, but emit no
 //! keyspace events.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::sync::mpsc;
 
 use redis::{Connection, PushKind, Value};
-use support::{Server, State, frozen, words};
+
+use crate::support;
+use crate::support::{Server, State, frozen, words};
 
 /// A limiter of each kind with its limit of 10 used up, on `k`.
 const SPENT: [&str; 6] = [

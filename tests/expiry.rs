@@ -1,17 +1,7 @@
 //! When keys expire: after a call that writes a key, an expiry that is absent, or too early for what the call
 //! answers, becomes now + r + r/8 + 1000 ms, r being reset_after_ms; any other stays.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{START, Server, State, frozen};
+use crate::support::{START, Server, State, frozen};
 
 const NONE: i64 = -1;
 const NO_KEY: i64 = -2;

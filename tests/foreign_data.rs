@@ -1,17 +1,7 @@
 //! What is not a limiter's is refused and left alone: other types, other people's hashes and sorted sets, and
 //! state that does not parse.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{Kind, START, Server, State, frozen, words};
+use crate::support::{Kind, START, Server, State, frozen, words};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const OTHER_DATA: &str = "ERR key holds other data";

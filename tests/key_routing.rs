@@ -1,21 +1,12 @@
 //! Every key is declared: servers, ACLs and cluster clients see each of them, wherever it stands.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeSet;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis::{Connection, RedisResult, Value};
-use support::{Cluster, START, Server, frozen, several, words};
+
+use crate::support::{Cluster, START, Server, frozen, several, words};
 
 /// A call of each command, on keys `{}`, `{}1` and so on.
 const CALLS: [&str; 11] = [

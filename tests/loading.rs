@@ -1,23 +1,14 @@
 //! Loading and unloading: settings from redis.conf and from the words after `loadmodule`, and what the server's
 //! log says of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use redis::Value;
 use redis_limiter::commands::table::COMMANDS;
-use support::{START, Server, State, frozen};
+
+use crate::support::{START, Server, State, frozen};
 
 const LEFT_OUT: &str = "CL.THROTTLE is left out: rl.cl-throttle is no";
 

@@ -1,22 +1,13 @@
 //! Limits under pressure: no memory, eviction, pauses, loading, shutdown, reloading, and whatever else an operator does
 //! to a server and its keys.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use redis::{Connection, RedisResult, Value};
-use support::{Caller, Clock, Kind, Load, Server, State, eventually, several, words};
+
+use crate::support::{Caller, Clock, Kind, Load, Server, State, eventually, several, words};
 
 const NOON: i64 = 1_763_900_000_000_000;
 const LIMIT: Duration = Duration::from_secs(30);

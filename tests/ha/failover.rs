@@ -3,23 +3,14 @@
 //! `RL.FIXED` answers how many units are used, so the answers to charges of one unit number the units that were given
 //! out: a number that is answered twice is a unit too many.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use redis::Value;
-use support::{Caller, Load, Server, State, eventually};
+
+use crate::support::{Caller, Load, Server, State, eventually};
 
 const NOON: i64 = 1_763_900_000_000_000;
 const WAIT: Duration = Duration::from_secs(60);
@@ -228,7 +219,7 @@ fn a_charge_that_a_replica_has_confirmed_survives_the_primary() {
     let numbers = load.finish();
     // Nobody was given a unit that another was given, and what was confirmed counts.
     let times = times(numbers, LIMIT);
-    assert_eq!(twice(&times), []);
+    assert_eq!(twice(&times), [0_i64; 0]);
     assert!(times.keys().filter(|&&number| number <= kept).count() >= 50);
     next.catch_up(&replica);
 }

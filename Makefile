@@ -17,9 +17,11 @@ MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
 
-build: ## build the module, target/release/libredis_limiter.so
+build: ## build the module, target/release/libredis_limiter.so, its debug symbols beside it
 	@scripts/setup build
+	@scripts/strip --prepare "$(BUILT)"
 	@$(CARGO) build --release --lib
+	@scripts/strip "$(BUILT)"
 
 run: ## run a server with the module (PORT=6379)
 	@scripts/run $(PORT)

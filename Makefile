@@ -11,7 +11,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release/libredis_limiter.$(if $(filter 
 MEASURE = PYTHONDONTWRITEBYTECODE=1 python3 benches/measure
 MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 
-.PHONY: help build run test test-ha lint bench bench-instructions bench-memory bench-worst performance-docs install clean \
+.PHONY: help build run check test test-one test-ha lint bench bench-instructions bench-memory bench-worst performance-docs install clean \
         print-module
 
 help: ## show this
@@ -25,6 +25,17 @@ build: ## build the module, target/release/libredis_limiter.so, its debug symbol
 
 run: ## run a server with the module (PORT=6379)
 	@scripts/run $(PORT)
+
+check: ## formatting, clippy, tests that need no server: what to run while you work
+	@scripts/setup build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test --quiet --lib
+	$(CARGO) test --quiet --test '*' models::
+
+test-one: ## run the tests whose name contains T, on one server (T=a_frozen_clock, SERVER="valkey 9" or a path)
+	@scripts/setup run
+	@scripts/test-one "$(T)" $(if $(SERVER),"$(SERVER)")
 
 test: ## run all tests, on every server at hand
 	@scripts/setup test

@@ -11,8 +11,8 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release/libredis_limiter.$(if $(filter 
 MEASURE = PYTHONDONTWRITEBYTECODE=1 python3 benches/measure
 MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 
-.PHONY: help build run check test test-one test-ha lint bench bench-instructions bench-memory bench-worst performance-docs install clean \
-        print-module
+.PHONY: help build run check test test-one test-ha lint minimum-rust bench bench-instructions bench-memory bench-worst \
+        performance-docs install clean print-module
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
@@ -47,11 +47,16 @@ test-ha: ## run the tests of failover, Sentinel and clusters, on every server at
 	@$(MAKE) --no-print-directory build
 	@scripts/test ha
 
-lint: ## check formatting, clippy, rustdoc
+lint: ## check formatting, clippy, rustdoc; dependencies, where cargo-deny is at hand
 	@scripts/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --document-private-items
+	@scripts/deny
+
+minimum-rust: ## check that the oldest Rust that Cargo.toml promises is enough, where rustup can bring it
+	@scripts/setup build
+	@scripts/minimum-rust
 
 bench-instructions: ## count each command's instructions, fail above benches/measure/limits.txt (ONLY="fixed log", ANNOTATE=1, REDIS_CELL=)
 	@scripts/setup bench

@@ -266,7 +266,7 @@ fn keys_of_other_types_are_errors() {
 fn keys_are_any_bytes() {
     let server = frozen();
     for key in [&b"\xff\xfe"[..], b"", b"a\0b", b"\r\n", &[b'k'; 1000]] {
-        let reply = server.ints(&[b"CL.THROTTLE", key, b"15", b"30", b"60"]);
+        let reply = server.ints(&[b"CL.THROTTLE".as_slice(), key, b"15", b"30", b"60"]);
         assert_eq!(reply, [0, 16, 15, -1, 2], "{key:?}");
     }
     assert_eq!(server.ask_int("DBSIZE"), 5);

@@ -572,7 +572,7 @@ fn a_dumped_limiter_counts_on_wherever_it_is_restored() {
         let Value::BulkString(dump) = server.ask_value(&format!("DUMP {key}")) else { panic!("a string") };
         let Value::Int(at) = server.ask_value(&format!("PEXPIRETIME {key}")) else { panic!("an integer") };
         let at = at.to_string();
-        away.call(&[b"RESTORE", key.as_bytes(), at.as_bytes(), &dump, b"ABSTTL"]).unwrap();
+        away.call(&[b"RESTORE".as_slice(), key.as_bytes(), at.as_bytes(), &dump, b"ABSTTL"]).unwrap();
     }
     assert_eq!(State::of(&away), State::of(&server));
     assert_eq!(charge_all(&away, "k"), charge_all(&twin, "k"));

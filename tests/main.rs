@@ -34,6 +34,7 @@ mod key_routing;
 mod limiters;
 mod loading;
 mod operations_page;
+mod packaging;
 mod persistence;
 mod pressure;
 mod random_commands;

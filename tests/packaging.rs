@@ -1,19 +1,9 @@
 //! What leaves the house: the library's exported symbols, and what README.md says it was tested on.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::process::Command;
 
-use support::Server;
+use crate::support::Server;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 

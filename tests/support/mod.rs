@@ -34,12 +34,13 @@ mod state;
 mod stream;
 pub mod subject;
 mod traffic;
+mod version;
 
 pub use clock::Clock;
 pub use cluster::Cluster;
 pub use effects::Observed;
 pub use frozen::{START, frozen};
-pub use line::{Several, several, words};
+pub use line::{Several, send, several, words};
 pub use load::{Caller, Load};
 pub use server::{Builder, Kind, Server};
 pub use state::{State, purge};

@@ -40,19 +40,13 @@ fn stat(server: &Server, name: &str) -> u64 {
 
 /// Parts the two, as a broken network does, while `meanwhile` runs.
 fn part(primary: &Server, replica: &Server, meanwhile: impl FnOnce()) {
-    signal(replica, libc::SIGSTOP);
+    replica.suspend();
     primary.call(&["CLIENT", "KILL", "TYPE", "replica"]).unwrap();
     eventually(Duration::from_secs(10), || {
         primary.info_field("replication", "connected_slaves").as_deref() == Some("0")
     });
     meanwhile();
-    signal(replica, libc::SIGCONT);
-}
-
-fn signal(server: &Server, signal: i32) {
-    let pid = i32::try_from(server.pid()).unwrap();
-    // SAFETY: a plain system call, on a process that this test started.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    replica.resume();
 }
 
 #[test]

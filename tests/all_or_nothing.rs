@@ -330,7 +330,7 @@ fn a_key_may_come_back_in_a_later_clause() {
 fn words_of_the_grammar_may_be_keys_and_names() {
     let server = frozen();
     let reply = server.ask_several(
-        "RL.ALL KEY FIXED 10 1s AS KEY FIXED 10 1m AS FIXED KEY FIXED FIXED 10 1s KEY AS FIXED 10 1s KEY KEY FIXED 10 1h",
+        "RL.ALL KEY FIXED 10 1s AS COST FIXED 10 1m AS FIXED KEY FIXED FIXED 10 1s KEY AS FIXED 10 1s KEY KEY FIXED 10 1h",
     );
     assert_eq!(used(&reply), [1, 1, 1, 1, 1]);
     assert_eq!(server.ask_texts("HKEYS KEY").len(), 3);

@@ -152,7 +152,7 @@ fn syntax(argument: &Value) -> String {
         "pure-token" => String::new(),
         "oneof" => parts().join(" | "),
         "block" => parts().join(" "),
-        "key" => format!("{name}:key{}", field(argument, "key_spec_index").map(text).unwrap_or_default()),
+        "key" => format!("{name}:key{}", text(field(argument, "key_spec_index").unwrap())),
         kind => format!("{name}:{kind}"),
     };
     let mut syntax = [token, Some(value)]
@@ -170,7 +170,7 @@ fn syntax(argument: &Value) -> String {
 #[test]
 fn command_docs_tells_the_syntax_that_is_read() {
     let server = frozen();
-    let second_spec = if server.has().asks_for_keys { "key:key1" } else { "key:key" };
+    let second_spec = if server.has().asks_for_keys { "key:key1" } else { "key:string" };
     for (command, expected) in [
         (
             "RL.TOKENBUCKET",

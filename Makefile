@@ -11,18 +11,31 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release/libredis_limiter.$(if $(filter 
 MEASURE = PYTHONDONTWRITEBYTECODE=1 python3 benches/measure
 MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 
-.PHONY: help build run test test-ha lint bench bench-instructions bench-memory bench-worst performance-docs install clean \
-        print-module
+.PHONY: help build run check test test-one test-ha lint minimum-rust bench bench-instructions bench-memory bench-worst \
+        performance-docs install clean print-module
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-26s %s\n", $$1, $$2 }'
 
-build: ## build the module, target/release/libredis_limiter.so
+build: ## build the module, target/release/libredis_limiter.so, its debug symbols beside it
 	@scripts/setup build
+	@scripts/strip --prepare "$(BUILT)"
 	@$(CARGO) build --release --lib
+	@scripts/strip "$(BUILT)"
 
 run: ## run a server with the module (PORT=6379)
 	@scripts/run $(PORT)
+
+check: ## formatting, clippy, tests that need no server: what to run while you work
+	@scripts/setup build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test --quiet --lib
+	$(CARGO) test --quiet --test '*' models::
+
+test-one: ## run the tests whose name contains T, on one server (T=a_frozen_clock, SERVER="valkey 9" or a path)
+	@scripts/setup run
+	@scripts/test-one "$(T)" $(if $(SERVER),"$(SERVER)")
 
 test: ## run all tests, on every server at hand
 	@scripts/setup test
@@ -34,11 +47,16 @@ test-ha: ## run the tests of failover, Sentinel and clusters, on every server at
 	@$(MAKE) --no-print-directory build
 	@scripts/test ha
 
-lint: ## check formatting, clippy, rustdoc
+lint: ## check formatting, clippy, rustdoc; dependencies, where cargo-deny is at hand
 	@scripts/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --document-private-items
+	@scripts/deny
+
+minimum-rust: ## check that the oldest Rust that Cargo.toml promises is enough, where rustup can bring it
+	@scripts/setup build
+	@scripts/minimum-rust
 
 bench-instructions: ## count each command's instructions, fail above benches/measure/limits.txt (ONLY="fixed log", ANNOTATE=1, REDIS_CELL=)
 	@scripts/setup bench

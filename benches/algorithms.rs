@@ -3,11 +3,13 @@
 #![allow(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     missing_docs,
     reason = "a bench fails by panicking; criterion's macros have no docs"
 )]
 
 #[path = "../tests/support/memory_log.rs"]
+#[allow(dead_code, reason = "the tests' log, of which a bench uses a part")]
 mod memory_log;
 
 use std::hint::black_box;

@@ -2,11 +2,16 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     missing_docs,
     reason = "a bench fails by panicking; criterion's macros have no docs"
 )]
 
 #[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests' harness, of which a bench uses a part")]
 mod support;
 
 use std::panic;

@@ -1,18 +1,9 @@
 //! RL.ALL charges every limit or none; RL.PEEK asks the same and charges nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::time::Duration;
 
-use support::{Observed, START, Server, Several, State, frozen, purge};
+use crate::support;
+use crate::support::{Observed, START, Server, Several, State, frozen, purge};
 
 /// One limit of each kind, 10 units in 10 seconds, on keys of their own.
 const FIVE: [&str; 5] = [
@@ -339,7 +330,7 @@ fn a_key_may_come_back_in_a_later_clause() {
 fn words_of_the_grammar_may_be_keys_and_names() {
     let server = frozen();
     let reply = server.ask_several(
-        "RL.ALL KEY FIXED 10 1s AS KEY FIXED 10 1m AS FIXED KEY FIXED FIXED 10 1s KEY AS FIXED 10 1s KEY KEY FIXED 10 1h",
+        "RL.ALL KEY FIXED 10 1s AS COST FIXED 10 1m AS FIXED KEY FIXED FIXED 10 1s KEY AS FIXED 10 1s KEY KEY FIXED 10 1h",
     );
     assert_eq!(used(&reply), [1, 1, 1, 1, 1]);
     assert_eq!(server.ask_texts("HKEYS KEY").len(), 3);

@@ -3,21 +3,12 @@
 //! What a call costs shows in what it writes; where it writes nothing, in the quickest of several tries, which a busy
 //! machine does not slow. `make bench-worst` measures the same cases.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use redis::Value;
-use support::{Effect, START, Server, Stream, effects, frozen};
+
+use crate::support::{Effect, START, Server, Stream, effects, frozen};
 
 /// Entries of one unit, a millisecond apart; the newest at [`START`].
 const ENTRIES: i64 = 1_000_000;

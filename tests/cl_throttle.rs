@@ -1,16 +1,6 @@
 //! CL.THROTTLE: redis-cell's arguments and replies, errors where redis-cell has none, and the keys that it left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{Observed, START, Server, State, frozen};
+use crate::support::{Observed, START, Server, State, frozen};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -276,7 +266,7 @@ fn keys_of_other_types_are_errors() {
 fn keys_are_any_bytes() {
     let server = frozen();
     for key in [&b"\xff\xfe"[..], b"", b"a\0b", b"\r\n", &[b'k'; 1000]] {
-        let reply = server.ints(&[b"CL.THROTTLE", key, b"15", b"30", b"60"]);
+        let reply = server.ints(&[b"CL.THROTTLE".as_slice(), key, b"15", b"30", b"60"]);
         assert_eq!(reply, [0, 16, 15, -1, 2], "{key:?}");
     }
     assert_eq!(server.ask_int("DBSIZE"), 5);

@@ -1,20 +1,11 @@
 //! The clock: it is set back or forward, trembles, stands still or leaps, and no limiter forgets, doubles or locks out.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use support::{START, Server, frozen};
+
+use crate::support::{START, Server, frozen};
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3600 * SECOND;

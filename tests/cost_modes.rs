@@ -1,19 +1,9 @@
 //! Costs and their modes on all five limiters: COST 0, refunds, FORCE, PARTIAL.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fmt;
 use std::time::Duration;
 
-use support::{Observed, START, Server, State, frozen, purge};
+use crate::support::{Observed, START, Server, State, frozen, purge};
 
 /// The most that may stand as used.
 const MOST: i64 = 4_000_000_000_000;

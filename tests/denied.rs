@@ -2,20 +2,11 @@
 //! the replication stream; they break no WATCH and invalidate no client's cache. Charges do, but emit no
 //! keyspace events.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::sync::mpsc;
 
 use redis::{Connection, PushKind, Value};
-use support::{Server, State, frozen, words};
+
+use crate::support::{START, Server, State, frozen, send, words};
 
 /// A limiter of each kind with its limit of 10 used up, on `k`.
 const SPENT: [&str; 6] = [
@@ -116,18 +107,12 @@ fn it_breaks_no_watch_which_a_charge_does() {
     let mut watcher = server.connection();
     // Whether a transaction that watches `key` still runs after `call`.
     let mut runs = |key: &str, call: &str| {
-        let mut send = |words: &[&str]| -> Value {
-            let mut command = redis::Cmd::new();
-            words.iter().for_each(|word| {
-                command.arg(word);
-            });
-            command.query(&mut watcher).unwrap()
-        };
-        send(&["WATCH", key]);
+        let mut ask = |line: &str| send(&mut watcher, line).unwrap();
+        ask(&format!("WATCH {key}"));
         let _ = server.call(&words(call));
-        send(&["MULTI"]);
-        send(&["PING"]);
-        send(&["EXEC"]) != Value::Nil
+        ask("MULTI");
+        ask("PING");
+        ask("EXEC") != Value::Nil
     };
     for spent in SPENT {
         let command = spent.strip_suffix(" COST 10").unwrap();
@@ -167,25 +152,27 @@ fn tracker(server: &Server) -> (Connection, mpsc::Receiver<redis::PushInfo>) {
 fn it_invalidates_no_clients_cache_which_a_charge_does() {
     let server = frozen();
     let (mut connection, pushes) = tracker(&server);
-    let mut is_invalidated = |call: &str| {
+    let mut invalidated = |call: &str| -> Vec<String> {
         for key in ["k", "other", "log", "none"] {
             redis::cmd("EXISTS").arg(key).exec(&mut connection).unwrap();
         }
         let _ = server.call(&words(call));
         // What was sent comes before this answer.
         redis::cmd("PING").exec(&mut connection).unwrap();
-        pushes.try_iter().any(|push| push.kind == PushKind::Invalidate)
+        let told = pushes.try_iter().filter(|push| push.kind == PushKind::Invalidate);
+        told.flat_map(|push| redis::from_redis_value::<Vec<String>>(push.data[0].clone()).unwrap()).collect()
     };
     for spent in SPENT {
         let command = spent.strip_suffix(" COST 10").unwrap();
         spend(&server, spent);
-        is_invalidated("PING");
+        invalidated("PING");
         for call in idle_calls(spent) {
-            assert!(!is_invalidated(&call), "{call}");
+            assert_eq!(invalidated(&call), [""; 0], "{call}");
         }
         for options in ["COST -1", "", "FORCE", "COST -100"] {
-            assert!(is_invalidated(&format!("{command} {options}")), "{command} {options}");
+            assert_eq!(invalidated(&format!("{command} {options}")), ["k"], "{command} {options}");
         }
+        assert_eq!(invalidated("RL.ALL log SLIDINGLOG 10 1h KEY other FIXED 10 1h"), ["log", "other"]);
     }
 }
 
@@ -194,11 +181,7 @@ fn a_client_that_peeked_is_told_when_the_answer_changes() {
     let server = frozen();
     let (mut connection, pushes) = tracker(&server);
     let mut is_told_after = |call: &str| {
-        let mut peek = redis::Cmd::new();
-        for word in words("RL.PEEK k FIXED 10 1h KEY other FIXED 10 1h") {
-            peek.arg(word);
-        }
-        peek.exec(&mut connection).unwrap();
+        send(&mut connection, "RL.PEEK k FIXED 10 1h KEY other FIXED 10 1h").unwrap();
         server.ask(call);
         redis::cmd("PING").exec(&mut connection).unwrap();
         pushes.try_iter().any(|push| push.kind == PushKind::Invalidate)
@@ -209,9 +192,9 @@ fn a_client_that_peeked_is_told_when_the_answer_changes() {
 }
 
 #[test]
-fn charges_emit_no_keyspace_events() {
+fn charges_emit_no_keyspace_events_and_expiries_do() {
     let server = Server::builder().config("notify-keyspace-events", "KEA").start();
-    server.clock.freeze(support::START);
+    server.clock.freeze(START);
     let mut listener = server.connection();
     let mut events = listener.as_pubsub();
     events.psubscribe("*").unwrap();
@@ -242,7 +225,17 @@ fn charges_emit_no_keyspace_events() {
         assert_silent("CL.THROTTLE");
         server.ask_value("FLUSHALL");
     }
-    // The listener does hear of others.
+    // The listener does hear of others, and of a limiter that expires.
     server.ask_value("SET text x");
-    assert_eq!(next(), "__keyspace@0__:text");
+    assert_eq!([next(), next()], ["__keyspace@0__:text", "__keyevent@0__:set"]);
+    server.ask("RL.FIXED hash 10 1s");
+    server.ask("RL.SLIDINGLOG log 10 1s");
+    server.pass_ms(3_600_000);
+    // The next charge finds the key expired, if the server has not yet; both tell.
+    server.ask("RL.FIXED hash 10 1s");
+    server.ask("RL.SLIDINGLOG log 10 1s");
+    let mut expired = [next(), next(), next(), next()];
+    expired.sort();
+    assert_eq!(expired[..2], ["__keyevent@0__:expired", "__keyevent@0__:expired"]);
+    assert_eq!(expired[2..], ["__keyspace@0__:hash", "__keyspace@0__:log"]);
 }

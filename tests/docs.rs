@@ -4,17 +4,7 @@
 //! A block that begins with ```` ```redis-cli ```` is run, on a server of its file's own whose clock stands still at
 //! 2026-01-05 00:00:00 UTC, a Monday. `redis> ` precedes a command; what follows is the reply as redis-cli prints it.
 //! `# 300 ms later` (s, min, h, d) and `# at 2026-01-05 09:00:00 UTC` move the clock; other `#` lines are remarks.
-//! `RL_DOCS_WRITE=1 cargo test --test docs` writes the replies into the files instead of comparing them.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
+//! `RL_DOCS_WRITE=1 cargo test --test suite docs::` writes the replies into the files instead of comparing them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,7 +16,8 @@ use std::time::Duration;
 use redis::Value;
 use redis_limiter::commands::table;
 use redis_limiter::server::{Argument, ArgumentKind};
-use support::Server;
+
+use crate::support::Server;
 
 const FIRST_INSTANT: &str = "2026-01-05 00:00:00";
 const PROMPT: &str = "redis> ";

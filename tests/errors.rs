@@ -1,16 +1,6 @@
 //! Every error: its text, when it is answered, and that nothing is changed by it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{Server, State, frozen, words};
+use crate::support::{Server, State, frozen, words};
 
 const LIMIT: &str = "a whole number from 0 to 1000000000000";
 const RATE: &str = "a whole number from 1 to 1000000000000";

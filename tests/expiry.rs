@@ -1,17 +1,7 @@
 //! When keys expire: after a call that writes a key, an expiry that is absent, or too early for what the call
 //! answers, becomes now + r + r/8 + 1000 ms, r being reset_after_ms; any other stays.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{START, Server, State, frozen};
+use crate::support::{START, Server, State, frozen, words};
 
 const NONE: i64 = -1;
 const NO_KEY: i64 = -2;
@@ -211,6 +201,74 @@ fn an_expiry_that_will_do_is_left_alone() {
         server.ask_value(&format!("PEXPIREAT k {}", now_ms(&server) + reset - 1));
         server.ask(command);
         assert_eq!(expiry(&server), renewed(NONE, now_ms(&server), reset), "{command}");
+    }
+}
+
+#[test]
+fn an_expiry_set_by_hand_ends_a_limit_early_but_cannot_prolong_it() {
+    let server = frozen();
+    for command in LIMITERS {
+        server.ask_value("DEL k");
+        // Shortened, and no charge comes: the limit is forgotten with its key.
+        server.ask(&format!("{command} COST 10"));
+        server.ask_value("PEXPIRE k 500");
+        assert_eq!(server.ask(command)[0], 0, "{command}");
+        server.pass_ms(501);
+        assert_eq!(server.ask(command)[6], 1, "{command}");
+        // Lengthened: it stays, and the limit ends as ever.
+        let reset = server.ask(&format!("{command} COST 9"))[4];
+        let at = now_ms(&server) + 600_000;
+        server.ask_value(&format!("PEXPIREAT k {at}"));
+        server.pass_ms(u64::try_from(reset).unwrap());
+        let seven = server.ask(command);
+        assert_eq!(seven[6], 1, "{command}");
+        // A log whose entries are all stale goes as a whole, its expiry with it.
+        let is_new = command.starts_with("RL.SLIDINGLOG");
+        let expected = if is_new { renewed(NONE, now_ms(&server), seven[4]) } else { at };
+        assert_eq!(expiry(&server), expected, "{command}");
+        // In the past: that deletes the key.
+        server.ask_value("EXPIREAT k 1");
+        assert_eq!(server.ask(command)[6], 1, "{command}");
+    }
+}
+
+#[test]
+fn a_field_with_an_expiry_of_its_own_is_forgotten_then_and_is_charged_for_good() {
+    let server = frozen();
+    assert_eq!(server.has_command("HPEXPIRE"), server.has().field_expiry);
+    if !server.has().field_expiry {
+        return; // Fields cannot expire there, as was just seen.
+    }
+    let replica = Server::builder().clock(&server.clock).replica_of(&server).start();
+    let field_expiry = |server: &Server| server.ints(&words("HPEXPIRETIME k FIELDS 1 fw:3600000"));
+    let let_expire = || assert_eq!(server.ints(&words("HPEXPIRE k 100 FIELDS 1 fw:3600000")), [1]);
+    let beside = "RL.FIXED k 10 1d";
+    for has_beside in [false, true] {
+        server.ask_value("DEL k");
+        assert_eq!(server.ask("RL.FIXED k 10 1h COST 9")[6], 9);
+        if has_beside {
+            server.ask(beside);
+        }
+        let_expire();
+        // A denied call leaves the field's expiry, too.
+        assert_eq!(server.ask("RL.FIXED k 10 1h COST 2")[0], 0);
+        assert_eq!(field_expiry(&server), [server.clock.now_us() / 1000 + 100]);
+        server.pass_ms(101);
+        assert_eq!(server.ask("RL.FIXED k 10 1h COST 0")[6], 0, "{has_beside}");
+        assert_eq!(server.ask("RL.FIXED k 10 1h")[6], 1, "{has_beside}");
+        assert_eq!(field_expiry(&server), [-1], "{has_beside}");
+        // A charge is a new value, which does not expire: here as on a replica, as with HSET.
+        let_expire();
+        assert_eq!(server.ask("RL.FIXED k 10 1h")[6], 2, "{has_beside}");
+        replica.catch_up(&server);
+        assert_eq!((field_expiry(&server), field_expiry(&replica)), (vec![-1], vec![-1]), "{has_beside}");
+        assert_eq!(State::of(&server), State::of(&replica), "{has_beside}");
+        // The limiter beside it counts on; where there is none, its key is no stranger's.
+        let_expire();
+        server.pass_ms(101);
+        assert_eq!(server.ask(beside)[6], if has_beside { 2 } else { 1 });
+        replica.catch_up(&server);
+        assert_eq!(State::of(&server), State::of(&replica), "{has_beside}");
     }
 }
 

@@ -1,17 +1,7 @@
 //! What is not a limiter's is refused and left alone: other types, other people's hashes and sorted sets, and
 //! state that does not parse.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{Kind, START, Server, State, frozen, words};
+use crate::support::{START, Server, State, frozen, words};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const OTHER_DATA: &str = "ERR key holds other data";
@@ -353,39 +343,4 @@ fn a_refund_that_meets_a_member_of_others_is_refused_and_changes_nothing() {
     let before = State::of(&server);
     assert_eq!(server.ask_error("RL.SLIDINGLOG k 10 1s COST -2"), OTHER_DATA);
     assert_eq!(State::of(&server), before);
-}
-
-#[test]
-fn a_field_that_the_server_lets_expire_is_unused_and_is_charged_for_good() {
-    let server = frozen();
-    let fields_expire = match server.version() {
-        (Kind::Redis, version) => version >= (7, 4, 0),
-        (Kind::Valkey, version) => version >= (9, 0, 0),
-    };
-    if !fields_expire {
-        return;
-    }
-    let replica = Server::builder().clock(&server.clock).replica_of(&server).start();
-    let field_expiry = |server: &Server| server.ints(&words("HPEXPIRETIME k FIELDS 1 fw:3600000"));
-    for beside in ["", "RL.FIXED k 10 1d"] {
-        server.ask_value("DEL k");
-        assert_eq!(server.ask("RL.FIXED k 10 1h COST 9")[6], 9);
-        if !beside.is_empty() {
-            server.ask(beside);
-        }
-        assert_eq!(server.ints(&words("HPEXPIRE k 100 FIELDS 1 fw:3600000")), [1]);
-        // A denied call leaves the field's expiry, too.
-        assert_eq!(server.ask("RL.FIXED k 10 1h COST 2")[0], 0);
-        assert_eq!(field_expiry(&server), [server.clock.now_us() / 1000 + 100]);
-        server.pass_ms(101);
-        assert_eq!(server.ask("RL.FIXED k 10 1h COST 0")[6], 0, "{beside}");
-        assert_eq!(server.ask("RL.FIXED k 10 1h")[6], 1, "{beside}");
-        assert_eq!(field_expiry(&server), [-1], "{beside}");
-        // A charge is a new value, which does not expire: here as on a replica, as with HSET.
-        assert_eq!(server.ints(&words("HPEXPIRE k 100 FIELDS 1 fw:3600000")), [1]);
-        assert_eq!(server.ask("RL.FIXED k 10 1h")[6], 2, "{beside}");
-        replica.catch_up(&server);
-        assert_eq!((field_expiry(&server), field_expiry(&replica)), (vec![-1], vec![-1]), "{beside}");
-        assert_eq!(State::of(&server), State::of(&replica), "{beside}");
-    }
 }

@@ -1,20 +1,13 @@
 //! The harness itself: its servers start, stop, come back, and live on the clock they are given.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use redis::Value;
-use support::{Clock, Server, eventually};
+
+use crate::support::{Clock, Server, eventually};
 
 const NOON: i64 = 1_763_900_000_000_000;
 
@@ -142,7 +135,7 @@ fn replies_are_what_the_server_sent() {
         "WRONGTYPE Operation against a key holding the wrong kind of value"
     );
     assert_eq!(server.error(&["SET", "k"]), "ERR wrong number of arguments for 'set' command");
-    assert_eq!(server.ints(&["LPOS", "none", "1", "COUNT", "0"]), []);
+    assert_eq!(server.ints(&["LPOS", "none", "1", "COUNT", "0"]), [0_i64; 0]);
     assert_eq!(server.ints(&["BITFIELD", "bits", "SET", "u8", "0", "7", "GET", "u8", "0"]), [0, 7]);
     assert!(matches!(redis::cmd("HELLO").query(&mut server.connection_resp3()), Ok(Value::Map(_))));
 }
@@ -160,4 +153,23 @@ fn a_server_outlives_the_thread_that_started_it_but_not_its_handle() {
     assert_eq!(server.text(&["PING"]), "PONG");
     drop(server);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// A file that no `mod` names would be neither built nor missed.
+#[test]
+fn every_file_of_tests_is_part_of_the_suite() {
+    let mut files = 0;
+    for (folder, root) in [("", "main"), ("ha", "mod"), ("models", "mod"), ("support", "mod")] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+        let modules = fs::read_to_string(folder.join(root).with_extension("rs")).unwrap();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            if name != root && path.extension() != Some("c".as_ref()) {
+                assert!(modules.contains(&format!("mod {name};\n")), "{} is in no module", path.display());
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 40, "{files}");
 }

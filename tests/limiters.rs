@@ -1,17 +1,8 @@
 //! A life of each limiter: calls at the instants given, with their seven integers and the state they leave.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use redis::Value;
-use support::{START, Server, frozen, words};
+
+use crate::support::{START, Server, frozen, words};
 
 /// A step of a life: its number; the µs that pass before it; the call; allowed, limit, remaining,
 /// retry_after_ms, reset_after_ms, next_after_ms, used; the state of `k` after it, with times in µs since the

@@ -1,23 +1,14 @@
 //! Loading and unloading: settings from redis.conf and from the words after `loadmodule`, and what the server's
 //! log says of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use redis::Value;
 use redis_limiter::commands::table::COMMANDS;
-use support::{START, Server, State, frozen};
+
+use crate::support::{Server, frozen};
 
 const LEFT_OUT: &str = "CL.THROTTLE is left out: rl.cl-throttle is no";
 
@@ -25,16 +16,11 @@ fn log(server: &Server) -> String {
     fs::read_to_string(server.dir().join("server.log")).unwrap()
 }
 
-/// Whether the server has CL.THROTTLE.
-fn has_throttle(server: &Server) -> bool {
-    server.ask_value("COMMAND INFO CL.THROTTLE") != Value::Array(vec![Value::Nil])
-}
-
 #[track_caller]
 fn assert_setting(server: &Server, on: bool) {
     let setting = if on { "yes" } else { "no" };
     assert_eq!(server.ask_texts("CONFIG GET rl.cl-throttle"), ["rl.cl-throttle", setting]);
-    assert_eq!(has_throttle(server), on);
+    assert_eq!(server.has_command("CL.THROTTLE"), on);
     assert_eq!(log(server).contains(LEFT_OUT), !on);
     // The other commands do not depend on it.
     assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
@@ -160,50 +146,21 @@ fn module_list_shows_name_version_and_arguments() {
 }
 
 #[test]
-fn state_outlives_the_module() {
-    let server = frozen();
-    let calls = [
-        "RL.TOKENBUCKET hash 10 1 1h COST 4",
-        "RL.LEAKYBUCKET hash 10 1 1h COST 4",
-        "RL.FIXED hash 10 1h COST 4",
-        "RL.FIXED hash 10 1h ALIGN COST 4",
-        "RL.SLIDINGCOUNTER hash 10 1h COST 4",
-        "RL.SLIDINGLOG log 10 1h COST 4",
-    ];
-    let before = calls.map(|call| server.ask(call));
-    let state = State::of(&server);
-    let (_, _, path, _) = listed(&server);
-    for _ in 0..3 {
-        server.ask_value("MODULE UNLOAD rl");
-        assert!(server.ask_error("RL.FIXED hash 10 1h").starts_with("ERR unknown command"));
-        // Without the module, too, it is plain to read.
-        assert_eq!(server.text(&["HGET", "hash", "fw:3600000"]), format!("4@{}", START + 3_600_000_000));
-        assert_eq!(State::of(&server), state);
-        assert_eq!(server.call(&["MODULE", "LOAD", &path]).unwrap(), Value::Okay);
-        assert_eq!(State::of(&server), state);
-        let after = calls.map(|call| server.ask(&call.replace("COST 4", "COST 0")));
-        for (before, after) in before.iter().zip(&after) {
-            assert_eq!((before[1], before[2], before[6]), (after[1], after[2], after[6]));
-        }
-    }
-}
-
-#[test]
 fn a_module_that_is_loaded_again_is_set_anew() {
     let server = Server::start();
     let (_, _, path, _) = listed(&server);
     for (word, on) in [("no", false), ("yes", true), ("no", false)] {
         server.ask_value("MODULE UNLOAD rl");
         server.call(&["MODULE", "LOAD", &path, "cl-throttle", word]).unwrap();
-        assert_eq!(has_throttle(&server), on);
+        assert_eq!(server.has_command("CL.THROTTLE"), on);
     }
     // Without a word the default is in force again, whatever was before.
     server.ask_value("MODULE UNLOAD rl");
     server.call(&["MODULE", "LOAD", &path]).unwrap();
-    assert!(has_throttle(&server));
+    assert!(server.has_command("CL.THROTTLE"));
     server.ask_value("MODULE UNLOAD rl");
     server.call(&["MODULE", "LOADEX", &path, "CONFIG", "rl.cl-throttle", "no"]).unwrap();
-    assert!(!has_throttle(&server));
+    assert!(!server.has_command("CL.THROTTLE"));
     // A module that does not load leaves nothing behind.
     server.ask_value("MODULE UNLOAD rl");
     assert!(server.call(&["MODULE", "LOAD", &path, "cl-throttle", "maybe"]).is_err());
@@ -213,17 +170,46 @@ fn a_module_that_is_loaded_again_is_set_anew() {
 }
 
 #[test]
-fn a_module_that_is_loaded_again_has_the_same_commands() {
+fn a_module_that_is_loaded_again_registers_all_that_it_did() {
     let server = Server::start();
     let (_, _, path, _) = listed(&server);
+    let mut rules = vec!["+@all", "+@write", "+@all -@write"];
+    if server.has().own_acl_category {
+        rules.extend(["+@ratelimit", "+@all -@ratelimit"]);
+    }
+    for (user, rule) in rules.iter().enumerate() {
+        server.ask_value(&format!("ACL SETUSER {user} on nopass ~* {rule}"));
+    }
+    let names = COMMANDS.iter().map(|row| row.name).collect::<Vec<_>>().join(" ");
     let told = || {
-        COMMANDS.iter().map(|row| server.ask_value(&format!("COMMAND INFO {}", row.name))).collect::<Vec<_>>()
+        let commands = format!("COMMAND LIST FILTERBY MODULE rl\nCOMMAND DOCS {names}\nCOMMAND INFO {names}");
+        let mut told: Vec<Value> =
+            commands.lines().chain(["CONFIG GET rl.*"]).map(|line| sorted(&server.ask_value(line))).collect();
+        // Whether users may call, on which their rights depend.
+        let may = |user| server.ask_value(&format!("ACL DRYRUN {user} RL.FIXED k 10 1m"));
+        told.extend((0..rules.len()).map(may));
+        told
     };
     let before = told();
-    server.ask_value("MODULE UNLOAD rl");
-    server.call(&["MODULE", "LOAD", &path]).unwrap();
-    // Flags, keys, and the ACL categories, on which users' rights depend.
-    assert_eq!(told(), before);
+    for _ in 0..3 {
+        server.ask_value("MODULE UNLOAD rl");
+        server.call(&["MODULE", "LOAD", &path]).unwrap();
+        for (now, before) in told().iter().zip(&before) {
+            assert_eq!(now, before);
+        }
+    }
+}
+
+/// An array without the order that a server's hash table gave it.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(sorted).collect();
+            items.sort_by_key(|item| format!("{item:?}"));
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
 }
 
 /// A module that brings a CL.THROTTLE, as redis-cell does. It answers `other`.
@@ -280,9 +266,14 @@ fn a_module_that_brings_cl_throttle_after_ours_needs_the_setting() {
 }
 
 #[test]
-fn the_module_is_loaded_once() {
-    let server = Server::start();
+fn loading_the_module_twice_is_refused_and_harms_nothing() {
+    let server = frozen();
     let (_, _, path, _) = listed(&server);
-    assert!(server.call(&["MODULE", "LOAD", &path]).is_err());
-    assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
+    let copy = server.dir().join("copy.so");
+    fs::copy(&path, &copy).unwrap();
+    for (path, used) in [(path.as_str(), 1), (copy.to_str().unwrap(), 2)] {
+        assert_eq!(server.ask("RL.FIXED k 9 1h")[6], used);
+        assert!(server.error(&["MODULE", "LOAD", path]).starts_with("ERR Error loading the extension"));
+    }
+    assert_eq!(server.ask("RL.FIXED k 9 1h")[6], 3);
 }

@@ -1,15 +1,5 @@
 //! Persistence: a server that was stopped, or killed, goes on as if it had not been.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use redis::Value;
-use support::{Builder, START, Server, State, Traffic, eventually, frozen, parse_commands, purge, words};
+
+use crate::support::{
+    Builder, START, Server, State, Traffic, eventually, frozen, parse_commands, purge, words,
+};
 
 const RDB: &[(&str, &str)] = &[];
 const AOF: &[(&str, &str)] = &[("appendonly", "yes"), ("aof-use-rdb-preamble", "no")];
@@ -58,7 +51,7 @@ impl Twins {
     }
 
     fn purge(&self) {
-        let keys = self.traffic.keys();
+        let keys = Traffic::keys();
         purge(&self.running, &keys);
         purge(&self.stopped, &keys);
     }

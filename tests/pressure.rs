@@ -1,22 +1,12 @@
 //! Limits under pressure: no memory, eviction, pauses, loading, shutdown, reloading, and whatever else an operator does
 //! to a server and its keys.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use redis::{Connection, RedisResult, Value};
-use support::{Caller, Clock, Kind, Load, Server, State, eventually, several, words};
+use redis::Value;
+
+use crate::support::{Caller, Load, Server, State, eventually, send, several, words};
 
 const NOON: i64 = 1_763_900_000_000_000;
 const LIMIT: Duration = Duration::from_secs(30);
@@ -51,12 +41,6 @@ fn charge_all(server: &Server, key: &str) -> Vec<Value> {
     replies
 }
 
-/// Sends a line on a connection.
-fn send(connection: &mut Connection, line: &str) -> RedisResult<Value> {
-    let words = words(line);
-    redis::cmd(words[0]).arg(&words[1..]).query(connection)
-}
-
 fn config(server: &Server, name: &str, value: &str) {
     server.call(&["CONFIG", "SET", name, value]).unwrap();
 }
@@ -68,10 +52,6 @@ fn stat(server: &Server, section: &str, field: &str) -> i64 {
 /// How much a `RL.FIXED` of such a key has counted.
 fn used(server: &Server, key: &str) -> i64 {
     server.ints(&["RL.FIXED", key, "1000000", "1d", "COST", "0"])[6]
-}
-
-fn exists(server: &Server, key: &str) -> bool {
-    server.ask_value(&format!("EXISTS {key}")) == Value::Int(1)
 }
 
 // Memory.
@@ -178,7 +158,7 @@ fn an_evicted_limiter_starts_afresh_and_the_others_count_on() {
 
         let mut evicted = 0;
         for n in 0..charged {
-            let there = exists(&server, &limiter(n));
+            let there = server.holds(&limiter(n));
             evicted += usize::from(!there);
             let used = server.ints(&["RL.FIXED", &limiter(n), "9", window(n)])[6];
             assert_eq!(used, if there { 2 } else { 1 }, "{policy}, limiter {n}");
@@ -193,7 +173,7 @@ fn volatile_ttl_evicts_first_what_would_be_forgotten_first() {
     server.clock.freeze(NOON);
     let charged = charge_until_evicted(&server, "volatile-ttl");
     for n in (0..charged).step_by(2) {
-        assert!(exists(&server, &limiter(n)), "limiter {n}, of a day");
+        assert!(server.holds(&limiter(n)), "limiter {n}, of a day");
     }
 }
 
@@ -305,33 +285,31 @@ fn a_replica_that_takes_in_a_new_copy_answers_peeks_by_the_old_one() {
     primary.clock.freeze(NOON);
     primary.ask_value("RL.FIXED k 10 1d COST 3");
     replica.catch_up(&primary);
-    config(&replica, "key-load-delay", "5000");
+    // As long as it takes, until the test has seen what it wants.
+    config(&replica, "key-load-delay", "50000");
 
     // While the replica stands still, more comes than the backlog holds.
-    signal(&replica, libc::SIGSTOP);
+    replica.suspend();
     primary.ask_value("CLIENT KILL TYPE replica");
     primary.ask_value("RL.FIXED k 10 1d COST 2");
     for n in 0..200 {
         primary.call(&["RL.FIXED", &format!("k{n:0>1000}"), "10", "1d"]).unwrap();
     }
-    signal(&replica, libc::SIGCONT);
+    replica.resume();
 
     let used = || replica.ask_several("RL.PEEK k FIXED 10 1d").limits[0][6];
     eventually(LIMIT, || replica.info_field("persistence", "async_loading").as_deref() == Some("1"));
     let during = used();
-    if replica.info_field("persistence", "async_loading").as_deref() == Some("1") {
-        assert_eq!(during, 3);
-    }
+    assert_eq!(
+        replica.info_field("persistence", "async_loading").as_deref(),
+        Some("1"),
+        "it was still loading"
+    );
+    assert_eq!(during, 3);
     config(&replica, "key-load-delay", "0");
     replica.catch_up(&primary);
     assert_eq!(used(), 5);
     assert_eq!(State::of(&replica), State::of(&primary));
-}
-
-fn signal(server: &Server, signal: i32) {
-    let pid = i32::try_from(server.pid()).unwrap();
-    // SAFETY: a signal to a process that this test started and has not yet waited for.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
 }
 
 #[test]
@@ -403,92 +381,6 @@ fn flushing_in_mid_traffic_leaves_whole_limiters() {
 
 // The module itself.
 
-/// Two servers on one frozen clock, charged alike: what one did not go through, the other did.
-fn twins() -> (Server, Server) {
-    let server = Server::start();
-    let twin = Server::builder().clock(&server.clock).start();
-    server.clock.freeze(NOON);
-    assert_eq!(charge_all(&server, "k"), charge_all(&twin, "k"));
-    server.clock.advance(Duration::from_millis(1500));
-    (server, twin)
-}
-
-#[test]
-fn unloading_and_loading_the_module_keeps_every_limit() {
-    let (server, twin) = twins();
-    let path = server.module_library();
-    let before = State::of(&server);
-    server.ask_value("MODULE UNLOAD rl");
-    assert!(server.ask_error("RL.FIXED k 3 1h").starts_with("ERR unknown command"));
-    assert_eq!(server.text(&["HGET", "k", "fw:3600000"]), format!("1@{}", NOON + 3_600_000_000));
-    assert_eq!(State::of(&server), before);
-
-    // A file of another name, as a new version is.
-    let new = server.dir().join("new.so");
-    std::fs::copy(path, &new).unwrap();
-    server.call(&["MODULE", "LOAD", new.to_str().unwrap()]).unwrap();
-    assert_eq!(charge_all(&server, "k"), charge_all(&twin, "k"));
-    assert_eq!(State::of(&server), State::of(&twin));
-}
-
-#[test]
-fn the_module_comes_back_with_all_that_it_registers() {
-    const RULES: [&str; 4] = ["+@ratelimit", "+@all -@ratelimit", "+@write", "+@all -@write"];
-    let server = Server::start();
-    let path = server.module_library();
-    for (user, rule) in RULES.iter().enumerate() {
-        // Where modules can add no category, there is none of that name.
-        let _ = server.call(&words(&format!("ACL SETUSER {user} on nopass ~* {rule}")));
-    }
-    let registered = || {
-        let mut found: Vec<Value> = [
-            "COMMAND LIST FILTERBY MODULE rl",
-            "COMMAND DOCS rl.fixed rl.all rl.peek cl.throttle",
-            "COMMAND INFO rl.fixed rl.all rl.peek cl.throttle",
-            "CONFIG GET rl.*",
-        ]
-        .map(|call| sorted(&server.ask_value(call)))
-        .into();
-        for user in 0..RULES.len() {
-            let allowed = server.call(&words(&format!("ACL DRYRUN {user} RL.FIXED k 10 1m")));
-            found.push(allowed.unwrap_or(Value::Nil));
-        }
-        found
-    };
-    let before = registered();
-    for _ in 0..3 {
-        server.ask_value("MODULE UNLOAD rl");
-        server.call(&["MODULE", "LOAD", &path]).unwrap();
-        for (now, before) in registered().iter().zip(&before) {
-            assert_eq!(now, before);
-        }
-    }
-}
-
-/// An array without the order that a server's hash table gave it.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => {
-            let mut items: Vec<Value> = items.iter().map(sorted).collect();
-            items.sort_by_key(|item| format!("{item:?}"));
-            Value::Array(items)
-        }
-        other => other.clone(),
-    }
-}
-
-#[test]
-fn loading_the_module_twice_is_refused_and_harms_nothing() {
-    let (server, twin) = twins();
-    let path = server.module_library();
-    let copy = server.dir().join("copy.so");
-    std::fs::copy(&path, &copy).unwrap();
-    for path in [path.as_str(), copy.to_str().unwrap()] {
-        assert!(server.error(&["MODULE", "LOAD", path]).starts_with("ERR Error loading the extension"));
-    }
-    assert_eq!(charge_all(&server, "k"), charge_all(&twin, "k"));
-}
-
 #[test]
 fn reloading_in_mid_traffic_loses_no_charge() {
     const CLIENTS: usize = 4;
@@ -532,6 +424,16 @@ fn reloading_in_mid_traffic_loses_no_charge() {
 }
 
 // What an operator does to keys. The limit follows the key.
+
+/// Two servers on one frozen clock, charged alike: what one did not go through, the other did.
+fn twins() -> (Server, Server) {
+    let server = Server::start();
+    let twin = Server::builder().clock(&server.clock).start();
+    server.clock.freeze(NOON);
+    assert_eq!(charge_all(&server, "k"), charge_all(&twin, "k"));
+    server.clock.advance(Duration::from_millis(1500));
+    (server, twin)
+}
 
 /// Commands on the keys `k` and `k:log`, and what the two are called afterwards, in which database.
 const MOVES: [(&[&str], &str, &str); 7] = [
@@ -581,187 +483,9 @@ fn a_dumped_limiter_counts_on_wherever_it_is_restored() {
         let Value::BulkString(dump) = server.ask_value(&format!("DUMP {key}")) else { panic!("a string") };
         let Value::Int(at) = server.ask_value(&format!("PEXPIRETIME {key}")) else { panic!("an integer") };
         let at = at.to_string();
-        away.call(&[b"RESTORE", key.as_bytes(), at.as_bytes(), &dump, b"ABSTTL"]).unwrap();
+        away.call(&[b"RESTORE".as_slice(), key.as_bytes(), at.as_bytes(), &dump, b"ABSTTL"]).unwrap();
     }
     assert_eq!(State::of(&away), State::of(&server));
     assert_eq!(charge_all(&away, "k"), charge_all(&twin, "k"));
     assert_eq!(State::of(&away), State::of(&twin));
-}
-
-/// A charge, its key, and reset_after_ms after the second charge at one instant: a log's entries are 1 us apart at least,
-/// and milliseconds are rounded up.
-const CHARGES_OF_A_MINUTE: [(&str, &str, i64); 2] =
-    [("RL.FIXED k 2 1m", "k", 60_000), ("RL.SLIDINGLOG log 2 1m", "log", 60_001)];
-
-#[test]
-fn an_expiry_that_someone_removed_comes_back_with_the_next_charge() {
-    let server = Server::start();
-    server.clock.freeze(NOON);
-    for (charge, key, reset) in CHARGES_OF_A_MINUTE {
-        let expiry = || server.ask_value(&format!("PEXPIRETIME {key}"));
-        server.ask(charge);
-        server.ask_value(&format!("PERSIST {key}"));
-        assert_eq!(expiry(), Value::Int(-1));
-        assert_eq!(server.ask(charge)[6], 2);
-        assert_eq!(expiry(), Value::Int(NOON / 1000 + reset + 7500 + 1000));
-        // A denied call changes nothing.
-        server.ask_value(&format!("PERSIST {key}"));
-        assert_eq!(server.ask(charge)[0], 0);
-        assert_eq!(expiry(), Value::Int(-1));
-    }
-}
-
-#[test]
-fn an_expiry_set_by_hand_ends_a_limit_early_but_cannot_prolong_it() {
-    let server = Server::start();
-    server.clock.freeze(NOON);
-    for (charge, key, reset) in CHARGES_OF_A_MINUTE {
-        let ms = |at: i64| Value::Int(server.clock.now_us() / 1000 + at);
-        let expiry = || server.ask_value(&format!("PEXPIRETIME {key}"));
-        // Shortened: the next charge needs longer, so it sets it anew.
-        server.ask(charge);
-        server.ask_value(&format!("PEXPIRE {key} 5000"));
-        assert_eq!(server.ask(charge)[6], 2);
-        assert_eq!(expiry(), ms(reset + 7500 + 1000));
-        // Shortened, and no charge comes: the limit is forgotten with its key.
-        server.ask_value(&format!("PEXPIRE {key} 5000"));
-        assert_eq!(server.ask(charge)[0], 0);
-        server.clock.advance(Duration::from_millis(5001));
-        assert_eq!(server.ask(charge)[6], 1);
-        // Lengthened: it stays, and the window ends as ever.
-        server.ask_value(&format!("PEXPIRE {key} 600000"));
-        assert_eq!(server.ask(charge)[6], 2);
-        assert_eq!(expiry(), ms(600_000));
-        server.clock.advance(Duration::from_millis(60_001));
-        assert_eq!(server.ask(charge)[6], 1);
-        // In the past: that deletes the key.
-        server.ask_value(&format!("EXPIREAT {key} 1"));
-        assert_eq!(server.ask(charge)[6], 1);
-    }
-}
-
-#[test]
-fn a_field_with_an_expiry_of_its_own_is_forgotten_then_and_needs_no_charge() {
-    let server = Server::start();
-    if !has_field_expiry(&server) {
-        return;
-    }
-    let replica = Server::builder().clock(&server.clock).replica_of(&server).start();
-    server.clock.freeze(NOON);
-    let (field, other) = ("RL.FIXED k 5 1m", "RL.FIXED k 5 1m AS other");
-    let expire = || server.ask_value("HPEXPIRE k 5000 FIELDS 1 fw:60000");
-    server.ask(field);
-    server.ask(other);
-    // A charge replaces the field, its expiry included.
-    expire();
-    assert_eq!(server.ask(field)[6], 2);
-    assert_eq!(server.ask_value("HPTTL k FIELDS 1 fw:60000"), Value::Array(vec![Value::Int(-1)]));
-    // Without a charge the field goes, and the other limiter stays.
-    expire();
-    server.clock.advance(Duration::from_millis(5001));
-    assert_eq!(server.ask(field)[6], 1);
-    assert_eq!(server.ask(other)[6], 2);
-    // The only field, expired and not yet removed: its key is no stranger's.
-    server.ask_value("DEL k");
-    server.ask(field);
-    expire();
-    server.clock.advance(Duration::from_millis(5001));
-    assert_eq!(server.ask(other)[6], 1);
-    replica.catch_up(&server);
-    assert_eq!(State::of(&replica), State::of(&server));
-}
-
-fn has_field_expiry(server: &Server) -> bool {
-    let (kind, version) = server.version();
-    kind == Kind::Redis && version >= (7, 4, 0)
-}
-
-// Who watches.
-
-#[test]
-fn a_charge_is_no_keyspace_event_and_an_expiry_is() {
-    let server = Server::builder().config("notify-keyspace-events", "KEA").start();
-    let clock: &Clock = &server.clock;
-    clock.freeze(NOON);
-    let mut connection = server.connection();
-    let mut events = connection.as_pubsub();
-    events.psubscribe("__keyevent@0__:*").unwrap();
-    let mut next = || {
-        let message = events.get_message().unwrap();
-        let event = message.get_channel_name().trim_start_matches("__keyevent@0__:").to_string();
-        (event, message.get_payload::<String>().unwrap())
-    };
-    charge_all(&server, "k");
-    for _ in 0..5 {
-        server.ask_value("RL.FIXED k 3 1h");
-    }
-    server.ask_value("SET marker 1");
-    assert_eq!(next(), ("set".into(), "marker".into()));
-
-    clock.advance(Duration::from_secs(7200));
-    // The next charge finds the key expired, if the server has not yet; both tell.
-    server.ask_value("RL.SLIDINGLOG k:log 7 1m");
-    server.ask_value("RL.FIXED k 3 1h");
-    let mut expired = [next(), next()];
-    expired.sort();
-    assert_eq!(expired, [("expired".into(), "k".into()), ("expired".into(), "k:log".into())]);
-    server.ask_value("DEL k");
-    assert_eq!(next(), ("del".into(), "k".into()));
-}
-
-/// Calls on `k`, of which one unit of two is used, and whether they change it.
-const CHANGES: [(&str, bool); 10] = [
-    ("RL.FIXED k 2 1h", true),
-    ("RL.FIXED k 2 1h COST 2 FORCE", true),
-    ("RL.FIXED k 2 1h COST 2 PARTIAL", true),
-    ("RL.FIXED k 2 1h COST -1", true),
-    ("RL.ALL other FIXED 2 1h KEY k FIXED 2 1h", true),
-    ("RL.FIXED k 2 1h COST 2", false),
-    ("RL.FIXED k 2 1h COST 0", false),
-    ("RL.FIXED k 1 1h COST 2 PARTIAL", false),
-    ("RL.ALL other FIXED 2 1h KEY k FIXED 1 1h", false),
-    ("RL.PEEK k FIXED 2 1h", false),
-];
-
-#[test]
-fn a_charge_breaks_a_watch_and_a_denied_call_does_not() {
-    let server = Server::start();
-    server.clock.freeze(NOON);
-    let mut watcher = server.connection();
-    for (call, changes) in CHANGES {
-        server.ask_value("FLUSHALL");
-        server.ask_value("RL.FIXED k 2 1h");
-        let mut ask = |line| send(&mut watcher, line).unwrap();
-        ask("WATCH k");
-        server.ask_value(call);
-        ask("MULTI");
-        ask("PING");
-        assert_eq!(ask("EXEC") == Value::Nil, changes, "{call}");
-    }
-}
-
-#[test]
-fn a_charge_invalidates_clients_caches_and_a_denied_call_does_not() {
-    let server = Server::start();
-    server.clock.freeze(NOON);
-    let (sender, pushes) = mpsc::channel();
-    let mut cache = server.connection_resp3();
-    cache.set_push_sender(sender);
-    let mut ask = |line| send(&mut cache, line).unwrap();
-    let invalidation = [Value::Array(vec![Value::BulkString(b"k".to_vec())])];
-    ask("CLIENT TRACKING ON");
-    for read in ["HGETALL k", "RL.PEEK k FIXED 2 1h", "RL.PEEK other FIXED 2 1h KEY k FIXED 2 1h"] {
-        for (call, changes) in CHANGES {
-            server.ask_value("FLUSHALL");
-            server.ask_value("RL.FIXED k 2 1h");
-            ask("PING");
-            pushes.try_iter().for_each(drop);
-
-            ask(read);
-            server.ask_value(call);
-            ask("PING");
-            let invalidated = pushes.try_iter().any(|push| push.data == invalidation);
-            assert_eq!(invalidated, changes, "{read}, {call}");
-        }
-    }
 }

@@ -1,29 +1,14 @@
 //! Random sequences of all commands and modes on shared keys of a real server, whose clock steps both ways: every
 //! reply, and at the end every expiry, is the model's.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "support/keyspace.rs"]
-mod keyspace;
-#[path = "support/model.rs"]
-mod model;
-#[path = "support/schedule.rs"]
-mod schedule;
-mod support;
-
-use keyspace::{Keyspace, Reply, Spec};
-use model::{Algorithm, Mode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis::Value;
-use schedule::{Clock, Schedule};
-use support::Server;
+
+use crate::support::Server;
+use crate::support::keyspace::{Keyspace, Reply, Spec};
+use crate::support::model::{self, Algorithm, Mode};
+use crate::support::schedule::{self, Clock, Schedule};
 
 const CASES: u64 = 600;
 const COMMANDS: usize = 40;

@@ -1,16 +1,6 @@
 //! Clients that were written for redis-cell, used as their own documentation shows: nothing of theirs has changed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::{Server, frozen};
+use crate::support::{Server, frozen};
 
 /// The crate `redis-cell-rs`.
 mod redis_cell_rs_as_documented {

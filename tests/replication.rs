@@ -1,19 +1,10 @@
 //! Replication: a replica holds exactly what its primary holds, by effects alone, and is sent nothing else.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::time::Duration;
 
 use redis::Value;
-use support::{
+
+use crate::support::{
     Effect, Reply, START, Server, State, Stream, Traffic, comparable, effects, eventually, frozen, purge,
 };
 
@@ -49,19 +40,13 @@ fn stat(server: &Server, name: &str) -> u64 {
 
 /// Parts the two, as a broken network does, while `meanwhile` runs.
 fn part(primary: &Server, replica: &Server, meanwhile: impl FnOnce()) {
-    signal(replica, libc::SIGSTOP);
+    replica.suspend();
     primary.call(&["CLIENT", "KILL", "TYPE", "replica"]).unwrap();
     eventually(Duration::from_secs(10), || {
         primary.info_field("replication", "connected_slaves").as_deref() == Some("0")
     });
     meanwhile();
-    signal(replica, libc::SIGCONT);
-}
-
-fn signal(server: &Server, signal: i32) {
-    let pid = i32::try_from(server.pid()).unwrap();
-    // SAFETY: a plain system call, on a process that this test started.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    replica.resume();
 }
 
 #[test]
@@ -72,7 +57,7 @@ fn a_replica_holds_what_its_primary_holds() {
         let mut traffic = traffic(&primary, seed);
         for _ in 0..8 {
             traffic.run(&primary, 200);
-            assert_in_step(&replica, &primary, &traffic.keys());
+            assert_in_step(&replica, &primary, &Traffic::keys());
         }
     }
 }
@@ -85,7 +70,7 @@ fn a_replica_without_the_module_and_one_chained_to_it_hold_the_same() {
     let mut traffic = traffic(&primary, 11);
     for _ in 0..5 {
         traffic.run(&primary, 200);
-        assert_in_step(&bare, &primary, &traffic.keys());
+        assert_in_step(&bare, &primary, &Traffic::keys());
         chained.catch_up(&bare);
         assert_eq!(State::of(&chained), State::of(&primary));
     }
@@ -102,7 +87,7 @@ fn a_replica_whose_clock_is_wrong_holds_the_same() {
         late.clock.freeze(primary.clock.now_us() - HOUR);
         early.clock.freeze(primary.clock.now_us() + 30 * 24 * HOUR);
         traffic.run(&primary, 200);
-        purge(&primary, &traffic.keys());
+        purge(&primary, &Traffic::keys());
         late.catch_up(&primary);
         early.catch_up(&primary);
         assert_eq!(State::of(&late), State::of(&primary));
@@ -123,7 +108,7 @@ fn a_partial_resync_brings_a_replica_up_to_date() {
         part(&primary, &replica, || {
             traffic.run(&primary, 200);
         });
-        assert_in_step(&replica, &primary, &traffic.keys());
+        assert_in_step(&replica, &primary, &Traffic::keys());
         assert_eq!((stat(&primary, "sync_full"), stat(&primary, "sync_partial_ok")), (1, round));
     }
 }
@@ -151,7 +136,7 @@ fn a_full_resync_under_traffic_brings_a_replica_up_to_date() {
         });
         traffic.run(&primary, 100);
         for replica in &replicas {
-            assert_in_step(replica, &primary, &traffic.keys());
+            assert_in_step(replica, &primary, &Traffic::keys());
         }
     }
 }
@@ -166,10 +151,10 @@ fn a_replica_follows_while_its_module_is_exchanged() {
         traffic.run(&primary, 100);
         replica.ask_value("MODULE UNLOAD rl");
         traffic.run(&primary, 100);
-        assert_in_step(&replica, &primary, &traffic.keys());
+        assert_in_step(&replica, &primary, &Traffic::keys());
         replica.call(&["MODULE", "LOAD", &library]).unwrap();
         traffic.run(&primary, 100);
-        assert_in_step(&replica, &primary, &traffic.keys());
+        assert_in_step(&replica, &primary, &Traffic::keys());
         let peek = "RL.PEEK h0 FIXED 10 1m TOKENBUCKET 10 3 10s KEY l0 SLIDINGLOG 10 1m";
         assert_eq!(replica.reply_to(peek), primary.reply_to(peek));
     }
@@ -256,7 +241,7 @@ fn the_stream_holds_only_effects_in_whole_transactions() {
     let mut stream = Stream::join(&primary);
     let mut traffic = Traffic::new(31);
     traffic.prepare(&primary);
-    let keys = traffic.keys();
+    let keys = Traffic::keys();
     stream.read(&primary);
     let (mut charged, mut silent) = (0, 0);
     for _ in 0..3000 {

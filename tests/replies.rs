@@ -1,51 +1,10 @@
-//! Replies byte for byte: the module sends arrays of integers in one piece where it can, and one by one elsewhere. Both
-//! must be the same, in every length, on every way to a client.
+//! Replies byte for byte: arrays of integers of every length and sign, on every way to a client, in RESP2 and RESP3.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use support::{START, Server, words};
-
-/// A server on which replies go in one piece, and one on which they go one by one: it lacks the command that the module
-/// asks for texts to write on.
-fn both() -> [Server; 2] {
-    let servers =
-        [Server::builder().start(), Server::builder().config("rename-command", "MGET \"\"").start()];
-    for server in &servers {
-        server.clock.freeze(START);
-    }
-    if is_known(&servers[0]) {
-        assert_eq!(servers.each_ref().map(asks_for_texts), ["0", "1"], "failed calls");
-    }
-    servers
-}
-
-/// Whether the module replies in one piece on this version of a server.
-fn is_known(server: &Server) -> bool {
-    let info = server.text(&["INFO", "server"]);
-    let version_of = |name| info.lines().find_map(|line| line.strip_prefix(name));
-    let version = version_of("valkey_version:").or_else(|| version_of("redis_version:")).unwrap();
-    ["7.", "8.0.", "8.1.", "8.2."].iter().any(|known| version.starts_with(known))
-}
-
-/// How many calls of COMMAND GETKEYS failed, which there was one of when the module was loaded.
-fn asks_for_texts(server: &Server) -> String {
-    let stats = server.text(&["INFO", "commandstats"]);
-    let line = stats.lines().find(|line| line.starts_with("cmdstat_command|getkeys:calls=1,")).unwrap();
-    line.rsplit("failed_calls=").next().unwrap().into()
-}
+use crate::support::{Server, frozen, words};
 
 /// A client that looks at bytes.
 struct Wire(TcpStream);
@@ -80,126 +39,150 @@ impl Wire {
     }
 }
 
-/// What both servers answer, which must be the same.
-#[track_caller]
-fn same(wires: &mut [Wire; 2], lines: &[&str]) -> String {
-    let [one_piece, one_by_one] = wires.each_mut().map(|wire| wire.ask(lines.iter().copied()));
-    assert_eq!(one_piece, one_by_one, "{lines:?}");
-    one_piece
+/// Clients of RESP2 and of RESP3.
+fn wires(server: &Server) -> [Wire; 2] {
+    let mut wires = [Wire::to(server), Wire::to(server)];
+    assert!(wires[1].ask(["HELLO 3"]).starts_with('%'));
+    wires
+}
+
+/// An array of integers, as it goes over the wire.
+fn array(ints: &[i64]) -> String {
+    ints.iter().fold(format!("*{}\r\n", ints.len()), |sent, int| sent + &format!(":{int}\r\n"))
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What a fixed window of a day answers a first charge by force, and the call.
+fn first_of_a_day(key: usize, limit: i64, cost: i64) -> (String, [i64; 7]) {
+    let fits = cost <= limit;
+    let retry = if fits { 0 } else { -1 };
+    let next = if limit == 0 { -1 } else { DAY_MS };
+    let reply = [i64::from(fits), limit, (limit - cost).max(0), retry, DAY_MS, next, cost];
+    (format!("RL.FIXED {key} {limit} 1d COST {cost} FORCE"), reply)
 }
 
 #[test]
-fn replies_are_the_same_in_one_piece_and_one_by_one() {
-    let servers = both();
-    let mut wires = servers.each_ref().map(Wire::to);
-    let calls = [
-        "RL.FIXED fixed 10 1m",
-        "RL.FIXED fixed 10 1m COST 9",
-        "RL.FIXED fixed 10 1m",
-        "RL.FIXED never 0 1m",
-        "RL.TOKENBUCKET bucket 100 7 1h COST 33",
-        "RL.LEAKYBUCKET queue 100 7 1h COST 33",
-        "RL.LEAKYBUCKET queue 100 7 1h",
-        "RL.SLIDINGCOUNTER counter 5 1s",
-        "RL.SLIDINGLOG log 1 1d",
-        "RL.SLIDINGLOG log 1 1d",
-        "RL.TOKENBUCKET debt 10 1 1d COST 1000000000000 FORCE",
-        "RL.TOKENBUCKET debt 10 1 1d COST 1000000000000 FORCE",
-        "CL.THROTTLE cell 15 30 60 1",
-        "CL.THROTTLE cell 15 30 60 16",
-        "RL.PEEK fixed FIXED 10 1m",
-        "RL.ALL all FIXED 10 1s FIXED 1000 1h TOKENBUCKET 90 90 1m KEY other FIXED 100 1h",
-        "RL.ALL fixed FIXED 10 1m FIXED 1000 1h KEY log SLIDINGLOG 1 1d",
-        "RL.PEEK never FIXED 0 1m FIXED 5 1h AS five",
-    ];
-    for call in calls {
-        let reply = same(&mut wires, &[call]);
-        assert!(reply.starts_with('*'), "{call}: {reply}");
-    }
-    same(&mut wires, &calls);
-    same(&mut wires, &["RL.FIXED fixed", "RL.FIXED fixed 10 1m", "RL.FIXED fixed 10 x"]);
-}
-
-#[test]
-fn sixty_four_limits_are_answered_alike() {
-    let servers = both();
-    let mut wires = servers.each_ref().map(Wire::to);
-    for count in [1, 2, 3, 7, 8, 9, 62, 63, 64] {
-        let limits: Vec<_> = (1..=count).map(|hours| format!("FIXED {hours}0000 {hours}h")).collect();
-        for command in ["RL.ALL", "RL.PEEK"] {
-            let reply = same(&mut wires, &[&format!("{command} k{count} {}", limits.join(" "))]);
-            assert!(reply.starts_with(&format!("*{}\r\n:1\r\n:0\r\n*7\r\n", count + 2)), "{reply}");
-            assert_eq!(reply.matches("*7\r\n").count(), count);
-        }
-    }
-}
-
-#[test]
-fn replies_of_every_length_are_the_same() {
-    let servers = both();
-    let mut wires = servers.each_ref().map(Wire::to);
-    let mut lengths = BTreeSet::new();
-    let powers = || (0..=12).map(|digits| 10_i64.pow(digits));
+fn integers_of_every_length_and_sign_are_written_as_they_are() {
+    let server = frozen();
+    // Around each power of ten a number gets longer.
+    let powers = || (0..12).map(|digits| 10_i64.pow(digits));
+    let numbers = || powers().flat_map(|power| [power, power + 1, 10 * power - 1]).chain([1_000_000_000_000]);
     let mut key = 0;
-    for limit in powers().chain([0, 5]) {
-        for cost in powers().map(|power| power / 2).chain([1, -1]) {
-            for (refill, period) in [("1", "3660d"), ("1", "1s"), ("1000000000000", "1ms")] {
+    for mut wire in wires(&server) {
+        for limit in numbers().chain([0]) {
+            for cost in numbers() {
                 key += 1;
-                for mode in ["FORCE", "PARTIAL", ""] {
-                    let bucket = format!("RL.LEAKYBUCKET {key} {limit} {refill} {period} COST {cost} {mode}");
-                    lengths.insert(same(&mut wires, &[&bucket]).len());
-                }
-                let spec = format!("{limit} {refill} {period} COST {cost}");
-                let peek = format!("RL.PEEK {key} TOKENBUCKET {spec} LEAKYBUCKET {spec}");
-                same(&mut wires, &[&peek]);
+                let (call, reply) = first_of_a_day(key, limit, cost);
+                assert_eq!(wire.ask([call.as_str()]), array(&reply), "{call}");
+            }
+        }
+        // The longest of all: durations saturate at 2^53 - 1 ms; debt ends at 4 * 10^12.
+        let call = "RL.TOKENBUCKET debt 1 1 3660d COST 1000000000000 FORCE";
+        let longest = (1 << 53) - 1;
+        for debt in 1..=4 {
+            let used = debt * 1_000_000_000_000;
+            assert_eq!(wire.ask([call]), array(&[0, 1, 0, -1, longest, longest, used]));
+        }
+        wire.ask(["DEL debt"]);
+    }
+}
+
+#[test]
+fn every_command_answers_in_integers() {
+    let server = frozen();
+    for mut wire in wires(&server) {
+        wire.ask(["FLUSHALL"]);
+        for (call, reply) in [
+            ("RL.FIXED fixed 10 1m COST 9", array(&[1, 10, 1, 0, 60_000, 60_000, 9])),
+            ("RL.FIXED fixed 10 1m COST 2", array(&[0, 10, 1, 60_000, 60_000, 60_000, 9])),
+            ("RL.FIXED never 0 1m", array(&[0, 0, 0, -1, 0, -1, 0])),
+            ("RL.TOKENBUCKET bucket 100 7 1m COST 33", array(&[1, 100, 67, 0, 282_858, 8572, 33])),
+            ("RL.LEAKYBUCKET queue 100 7 1m COST 33", array(&[1, 100, 67, 0, 282_858, 8572, 33])),
+            ("RL.LEAKYBUCKET queue 100 7 1m", array(&[1, 100, 66, 282_858, 291_429, 8572, 34])),
+            ("RL.SLIDINGLOG log 1 1d", array(&[1, 1, 0, 0, DAY_MS, DAY_MS, 1])),
+            ("RL.SLIDINGLOG log 1 1d", array(&[0, 1, 0, DAY_MS, DAY_MS, DAY_MS, 1])),
+            ("CL.THROTTLE cell 15 30 60 1", array(&[0, 16, 15, -1, 2])),
+            ("CL.THROTTLE cell 15 30 60 16", array(&[1, 16, 15, 2, 2])),
+            (
+                "RL.PEEK fixed FIXED 10 1m",
+                format!("*3\r\n:1\r\n:0\r\n{}", array(&[1, 10, 1, 0, 60_000, 60_000, 9])),
+            ),
+            (
+                "RL.ALL never FIXED 0 1m KEY fixed FIXED 10 1m",
+                format!(
+                    "*4\r\n:0\r\n:-1\r\n{}{}",
+                    array(&[0, 0, 0, -1, 0, -1, 0]),
+                    array(&[1, 10, 1, 0, 60_000, 60_000, 9])
+                ),
+            ),
+        ] {
+            assert_eq!(wire.ask([call]), reply, "{call}");
+        }
+        assert!(wire.ask(["RL.FIXED fixed 10 x"]).starts_with("-ERR "));
+    }
+}
+
+#[test]
+fn up_to_sixty_four_limits_are_answered_in_order() {
+    let server = frozen();
+    for mut wire in wires(&server) {
+        wire.ask(["FLUSHALL"]);
+        for count in [1, 2, 3, 7, 8, 9, 62, 63, 64] {
+            let hours: Vec<i64> = (1..=count).collect();
+            let limits: Vec<_> = hours.iter().map(|hours| format!("FIXED {hours}0000 {hours}h")).collect();
+            for (command, cost) in [("RL.PEEK", 0), ("RL.ALL", 1)] {
+                let call = format!("{command} k{count} {}", limits.join(" "));
+                let seven = |hours: &i64| {
+                    let (limit, ms) = (hours * 10_000, if cost == 0 { 0 } else { hours * 3_600_000 });
+                    array(&[1, limit, limit - cost, 0, ms, ms, cost])
+                };
+                let inner: String = hours.iter().map(seven).collect();
+                assert_eq!(wire.ask([call.as_str()]), format!("*{}\r\n:1\r\n:0\r\n{inner}", count + 2));
             }
         }
     }
-    // 107 is none that a text to write on can have.
-    let missing: Vec<_> = (45..=107).filter(|length| !lengths.contains(length)).collect();
-    assert_eq!(missing, [], "not tried: lengths among {lengths:?}");
+}
+
+/// The reply to so many charges of one unit, of ten a minute.
+fn of_ten(used: i64) -> String {
+    array(&[1, 10, 10 - used, 0, 60_000, 60_000, used])
 }
 
 #[test]
 fn transactions_scripts_and_pipelines_get_the_same() {
-    let servers = both();
-    let mut wires = servers.each_ref().map(Wire::to);
-    same(&mut wires, &["MULTI", "RL.FIXED k 10 1m", "RL.ALL k FIXED 10 1m FIXED 9 1h", "SET x y", "EXEC"]);
+    let server = frozen();
+    let mut wire = Wire::to(&server);
+    let call = "RL.FIXED k 10 1m";
+    let reply = wire.ask(["MULTI", call, "RL.ALL k FIXED 10 1m", "SET x y", "EXEC"]);
+    let queued = "+QUEUED\r\n".repeat(3);
+    let (one, several) = (of_ten(1), format!("*3\r\n:1\r\n:0\r\n{}", of_ten(2)));
+    assert_eq!(reply, format!("+OK\r\n{queued}*3\r\n{one}{several}+OK\r\n"));
     let script = "return{redis.call('RL.FIXED','k','10','1m'),redis.call('RL.PEEK','k','FIXED','10','1m')}";
-    let reply = same(&mut wires, &[&format!("EVAL {script} 0")]);
-    assert!(reply.starts_with("*2\r\n*7\r\n:1\r\n"), "{reply}");
-    let reply = same(&mut wires, &["EVAL return#redis.call('RL.FIXED','k','10','1m') 0"]);
-    assert_eq!(reply, ":7\r\n");
-    let thousand = vec!["RL.TOKENBUCKET p 1000000 7 1m"; 1000];
-    let reply = same(&mut wires, &thousand);
-    assert_eq!(reply.matches("*7\r\n").count(), 1000);
-}
-
-#[test]
-fn resp3_gets_the_same() {
-    let servers = both();
-    let mut wires = servers.each_ref().map(Wire::to);
-    for wire in &mut wires {
-        wire.ask(["HELLO 3"]);
-    }
-    let reply = same(&mut wires, &["RL.FIXED k 10 1m", "RL.PEEK k FIXED 10 1m", "CL.THROTTLE c 15 30 60"]);
-    assert!(reply.starts_with("*7\r\n:1\r\n:10\r\n"), "{reply}");
+    let reply = wire.ask([format!("EVAL {script} 0").as_str()]);
+    assert_eq!(reply, format!("*2\r\n{}*3\r\n:1\r\n:0\r\n{}", of_ten(3), of_ten(3)));
+    assert_eq!(wire.ask(["EVAL return#redis.call('RL.FIXED','k','10','1m') 0"]), ":7\r\n");
+    let reply = wire.ask(vec!["RL.FIXED p 1000000 1d"; 1000]);
+    let expected = |used| array(&[1, 1_000_000, 1_000_000 - used, 0, DAY_MS, DAY_MS, used]);
+    assert_eq!(reply, (1..=1000).map(expected).collect::<String>());
 }
 
 #[test]
 fn a_client_that_wants_no_reply_gets_none() {
-    let servers = both();
-    let mut wires = servers.each_ref().map(Wire::to);
-    let reply = same(&mut wires, &["CLIENT REPLY SKIP", "RL.FIXED k 10 1m"]);
-    assert_eq!(reply, "");
-    let reply =
-        same(&mut wires, &["RL.FIXED k 10 1m", "CLIENT REPLY OFF", "RL.FIXED k 10 1m", "CLIENT REPLY ON"]);
-    assert!(reply.ends_with(":2\r\n+OK\r\n"), "{reply}");
+    let server = frozen();
+    let mut wire = Wire::to(&server);
+    let call = "RL.FIXED k 10 1m";
+    assert_eq!(wire.ask(["CLIENT REPLY SKIP", call]), "");
+    assert_eq!(
+        wire.ask([call, "CLIENT REPLY OFF", call, "CLIENT REPLY ON"]),
+        format!("{}+OK\r\n", of_ten(2))
+    );
+    assert_eq!(wire.ask([call]), of_ten(4));
 }
 
 #[test]
 fn clients_side_by_side_get_their_own_replies() {
-    let [server, _] = both();
+    let server = frozen();
     let mut wires: Vec<_> = (0..20).map(|_| Wire::to(&server)).collect();
     // All are sent before any is read, so that all replies lie at the server at once.
     for (index, wire) in wires.iter_mut().enumerate() {

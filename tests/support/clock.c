@@ -5,10 +5,13 @@
  *   odd:  frozen at word / 2 microseconds since 1970
  * One word, so that no reader ever sees half of a change. CLOCK_MONOTONIC stays true: event loops and timeouts need it. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -59,3 +62,15 @@ time_t time(time_t *out) {
     if (out) *out = now;
     return now;
 }
+
+/* Valkey 9 counts time by the processor where /proc/cpuinfo says constant_tsc, and looks at the wall clock only once a
+ * millisecond. Where that file says nothing, it asks the clock each time. */
+static FILE *open_stream(const char *name, const char *path, const char *mode) {
+    FILE *(*open_real)(const char *, const char *);
+    *(void **)&open_real = dlsym(RTLD_NEXT, name);
+    return open_real(strcmp(path, "/proc/cpuinfo") ? path : "/dev/null", mode);
+}
+
+FILE *fopen(const char *restrict path, const char *restrict mode) { return open_stream("fopen", path, mode); }
+
+FILE *fopen64(const char *restrict path, const char *restrict mode) { return open_stream("fopen64", path, mode); }

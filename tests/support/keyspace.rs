@@ -1,15 +1,5 @@
 //! A model of whole commands: keys that hold limiters, expire, and are charged all or none.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    missing_docs,
-    reason = "a test helper that fails, fails its test"
-)]
-
 use std::collections::BTreeMap;
 
 use super::model::{Algorithm, Call, Limiter, Mode, TooMuch};

@@ -1,6 +1,6 @@
 //! Calls written as one line of words, as a reader would type them.
 
-use redis::Value;
+use redis::{ConnectionLike, RedisResult, Value};
 
 use super::Server;
 
@@ -50,6 +50,12 @@ impl Server {
     pub fn holds(&self, key: &str) -> bool {
         self.ask_value(&format!("EXISTS {key}")) == Value::Int(1)
     }
+}
+
+/// The reply to a call on a connection of the test's own.
+pub fn send(connection: &mut impl ConnectionLike, line: &str) -> RedisResult<Value> {
+    let words = words(line);
+    redis::cmd(words[0]).arg(&words[1..]).query(connection)
 }
 
 /// The words of a line.

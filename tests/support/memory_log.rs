@@ -1,7 +1,5 @@
 //! A sliding log's entries in memory, in order of time and then of text, as a sorted set keeps them.
 
-#![allow(dead_code, clippy::indexing_slicing, missing_docs, reason = "each test binary uses a part")]
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

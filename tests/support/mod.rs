@@ -13,17 +13,6 @@
 //! `RL_TEST_SERVER` names the server's binary, `RL_TEST_MODULE` the module; without them the installed server and the
 //! module that cargo built beside the test.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    missing_docs,
-    reason = "a test helper that fails, fails its test; clippy.toml's exceptions cover #[test] functions alone"
-)]
-
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "these tests preload a clock into the server, which needs Linux: `cargo test --lib` runs the others"
@@ -33,19 +22,25 @@ mod clock;
 mod cluster;
 mod effects;
 mod frozen;
+pub mod keyspace;
 mod line;
 mod load;
+pub mod memory_log;
+pub mod model;
 mod module;
+pub mod schedule;
 mod server;
 mod state;
 mod stream;
+pub mod subject;
 mod traffic;
+mod version;
 
 pub use clock::Clock;
 pub use cluster::Cluster;
 pub use effects::Observed;
 pub use frozen::{START, frozen};
-pub use line::{Several, several, words};
+pub use line::{Several, send, several, words};
 pub use load::{Caller, Load};
 pub use server::{Builder, Kind, Server};
 pub use state::{State, purge};

@@ -3,17 +3,6 @@
 //! A model keeps what happened and recounts it. It knows one question, how much is used at an instant; waits are
 //! found by trying instants. Nothing here is shared with the code under test.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    missing_docs,
-    reason = "a test helper that fails, fails its test"
-)]
-
 use std::collections::BTreeMap;
 
 const MICRO: i128 = 1_000_000;

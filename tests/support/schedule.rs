@@ -1,14 +1,6 @@
 //! Random calls at random instants, chosen to hit what matters: the ends of windows and waits, limits that are
 //! nearly used up, and values at the ends of their ranges.
 
-#![allow(
-    dead_code,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "each test binary uses a part"
-)]
-
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

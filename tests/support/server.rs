@@ -331,6 +331,22 @@ impl Server {
         self.shutdown("NOSAVE");
     }
 
+    /// Lets the process stand still, as one does that is starved or cut off.
+    pub fn suspend(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.pid()).unwrap();
+        // SAFETY: a plain system call, on a process that this handle started and has not yet waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
     /// Kills the process as a power cut would.
     pub fn kill9(&mut self) {
         self.disconnect();

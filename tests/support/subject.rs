@@ -1,13 +1,5 @@
 //! The code under test, behind the words of the models: state is kept as a server keeps it, between calls as text.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    missing_docs,
-    reason = "each test binary uses a part"
-)]
-
 use redis_limiter::algorithms::decision::{self, Ask, Mode};
 use redis_limiter::algorithms::{
     Algorithm, Decision, Extent, Limiter, NewState, SlidingLog, Span, Terms, Time, Undecided,

@@ -7,7 +7,7 @@
 //! traffic.prepare(&server);
 //! let replies = traffic.run(&server, 1000);          // moves the clock, calls, 1000 times
 //!
-//! let mut traffic = Traffic::new(7).in_slot("u1");   // all keys `{u1}…`, for a cluster
+//! let mut traffic = Traffic::new(7);
 //! traffic.move_clock(&clock);                        // or by hand
 //! let words = traffic.next_call();
 //! ```
@@ -26,7 +26,6 @@ pub type Reply = Result<Value, String>;
 /// A source of calls. One command's words are a `Vec<String>`.
 pub struct Traffic {
     rng: StdRng,
-    tag: String,
     steps_back: bool,
 }
 
@@ -42,13 +41,7 @@ const LOG: &str = "SLIDINGLOG";
 
 impl Traffic {
     pub fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), tag: String::new(), steps_back: false }
-    }
-
-    /// Puts all keys into one cluster slot: they begin with `{tag}`.
-    pub fn in_slot(mut self, tag: &str) -> Self {
-        self.tag = format!("{{{tag}}}");
-        self
+        Self { rng: StdRng::seed_from_u64(seed), steps_back: false }
     }
 
     /// Lets the clock step back now and then, by a microsecond to a year.
@@ -58,15 +51,15 @@ impl Traffic {
     }
 
     /// Every key that a call may name.
-    pub fn keys(&self) -> Vec<String> {
-        let hashes = (0..HASHES).map(|number| self.hash_key(number));
-        let logs = (0..LOGS).map(|number| self.log_key(number));
-        hashes.chain(logs).chain(FOREIGN.map(|name| self.key(name))).collect()
+    pub fn keys() -> Vec<String> {
+        let hashes = (0..HASHES).map(hash_key);
+        let logs = (0..LOGS).map(log_key);
+        hashes.chain(logs).chain(FOREIGN.map(String::from)).collect()
     }
 
     /// Commands that create the keys that no limiter may touch.
-    pub fn preparations(&self) -> Vec<Vec<String>> {
-        let [string, list, hash, zset] = FOREIGN.map(|name| self.key(name));
+    pub fn preparations() -> Vec<Vec<String>> {
+        let [string, list, hash, zset] = FOREIGN.map(String::from);
         [
             format!("SET {string} 1"),
             format!("RPUSH {list} 1"),
@@ -80,7 +73,7 @@ impl Traffic {
     /// Sends [`preparations`](Self::preparations).
     #[track_caller]
     pub fn prepare(&self, server: &Server) {
-        for command in self.preparations() {
+        for command in Self::preparations() {
             server.call(&command).unwrap();
         }
     }
@@ -173,7 +166,6 @@ impl Traffic {
     /// A call that is answered with an error.
     fn wrong(&mut self) -> Vec<String> {
         let (hash, log, foreign) = (self.any_hash_key(), self.any_log_key(), self.pick(&FOREIGN));
-        let foreign = self.key(foreign);
         let command = self.pick(&[
             "RL.FIXED {hash} 10 1",
             "RL.FIXED {hash} ten 1s",
@@ -195,12 +187,12 @@ impl Traffic {
             "CL.THROTTLE {hash} 10 10 0",
             "RL.LEAKYBUCKET {debtor} 10 1 7d COST 1000000000000 FORCE AS debt", // Wrong from the fourth on.
         ]);
-        let debtor = self.hash_key(0);
+        let debtor = hash_key(0);
         let command = command
             .replace("{debtor}", &debtor)
             .replace("{hash}", &hash)
             .replace("{log}", &log)
-            .replace("{foreign}", &foreign);
+            .replace("{foreign}", foreign);
         command.split(' ').map(String::from).collect()
     }
 
@@ -246,25 +238,11 @@ impl Traffic {
     }
 
     fn any_hash_key(&mut self) -> String {
-        let number = self.below(HASHES);
-        self.hash_key(number)
+        hash_key(self.below(HASHES))
     }
 
     fn any_log_key(&mut self) -> String {
-        let number = self.below(LOGS);
-        self.log_key(number)
-    }
-
-    fn hash_key(&self, number: u32) -> String {
-        self.key(&format!("h{number}"))
-    }
-
-    fn log_key(&self, number: u32) -> String {
-        self.key(&format!("l{number}"))
-    }
-
-    fn key(&self, name: &str) -> String {
-        format!("{}{name}", self.tag)
+        log_key(self.below(LOGS))
     }
 
     fn below(&mut self, end: u32) -> u32 {
@@ -301,4 +279,12 @@ pub fn comparable(reply: Result<Value, RedisError>) -> Reply {
         (Some(code), detail) => format!("{code} {}", detail.unwrap_or_default()),
         (None, _) => panic!("no answer: {error}"),
     })
+}
+
+fn hash_key(number: u32) -> String {
+    format!("h{number}")
+}
+
+fn log_key(number: u32) -> String {
+    format!("l{number}")
 }

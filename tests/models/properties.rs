@@ -1,28 +1,12 @@
 //! What each algorithm promises, whatever the schedule: never more than the limit, and every wait comes true.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "support/memory_log.rs"]
-mod memory_log;
-#[path = "support/model.rs"]
-mod model;
-#[path = "support/schedule.rs"]
-mod schedule;
-#[path = "support/subject.rs"]
-mod subject;
-
-use model::{ALGORITHMS, Algorithm, Call, Mode};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis_limiter::algorithms::{Entry, Limiter, Log, SlidingLog, Span, Terms, Time};
-use schedule::BEGIN;
-use subject::Subject;
+
+use crate::support::model::{ALGORITHMS, Algorithm, Call, Mode};
+use crate::support::schedule::BEGIN;
+use crate::support::subject::Subject;
 
 const CASES: u64 = 10_000;
 const MS: i128 = 1000;

@@ -1,27 +1,11 @@
 //! Each algorithm against a slow, obvious model of it: the same replies, call by call.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "support/memory_log.rs"]
-mod memory_log;
-#[path = "support/model.rs"]
-mod model;
-#[path = "support/schedule.rs"]
-mod schedule;
-#[path = "support/subject.rs"]
-mod subject;
-
-use model::{ALGORITHMS, Algorithm, Call, Limiter};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use schedule::{Clock, Schedule};
-use subject::Subject;
+
+use crate::support::model::{ALGORITHMS, Algorithm, Call, Limiter};
+use crate::support::schedule::{Clock, Schedule};
+use crate::support::subject::Subject;
 
 /// How many schedules of how many calls each algorithm goes through.
 const CASES: u64 = 10_000;

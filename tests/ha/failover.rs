@@ -3,23 +3,14 @@
 //! `RL.FIXED` answers how many units are used, so the answers to charges of one unit number the units that were given
 //! out: a number that is answered twice is a unit too many.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use redis::Value;
-use support::{Caller, Load, Server, State, eventually};
+
+use crate::support::{Caller, Load, Server, State, eventually};
 
 const NOON: i64 = 1_763_900_000_000_000;
 const WAIT: Duration = Duration::from_secs(60);
@@ -77,20 +68,10 @@ fn replication_is(server: &Server, lines: &[&str]) -> bool {
 const PRIMARY: &[&str] = &["role:master"];
 const REPLICA_IN_STEP: &[&str] = &["role:slave", "master_link_status:up"];
 
-/// Tears the connection between the two; the replica, which stands still until [`resume`], cannot make a new one.
+/// Tears the connection between the two; the replica, which stands still until it is resumed, cannot make a new one.
 fn cut(primary: &Server, replica: &Server) {
-    signal(replica, libc::SIGSTOP);
+    replica.suspend();
     primary.call(&["CLIENT", "KILL", "TYPE", "replica"]).unwrap();
-}
-
-fn resume(replica: &Server) {
-    signal(replica, libc::SIGCONT);
-}
-
-fn signal(server: &Server, signal: i32) {
-    let pid = i32::try_from(server.pid()).unwrap();
-    // SAFETY: a signal to a process that this test started and has not yet waited for.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
 }
 
 /// Makes a replica the primary by hand.
@@ -168,7 +149,7 @@ fn a_lost_primary_costs_exactly_what_it_had_not_replicated() {
     cut(&primary, &replica);
     given.extend((0..UNREPLICATED).map(|_| primary.ints(&charge(LIMIT))[6]));
     primary.kill9();
-    resume(&replica);
+    replica.resume();
     promote(&replica);
 
     given.extend(exhaust(&replica, LIMIT));
@@ -218,7 +199,7 @@ fn a_charge_that_a_replica_has_confirmed_survives_the_primary() {
     let before = used(&primary);
     eventually(WAIT, || used(&primary) > before + 10);
     primary.kill9();
-    resume(&replica);
+    replica.resume();
     promote(&replica);
     let kept = used(&replica);
     // The new primary's own replica confirms what comes now.
@@ -228,7 +209,7 @@ fn a_charge_that_a_replica_has_confirmed_survives_the_primary() {
     let numbers = load.finish();
     // Nobody was given a unit that another was given, and what was confirmed counts.
     let times = times(numbers, LIMIT);
-    assert_eq!(twice(&times), []);
+    assert_eq!(twice(&times), [0_i64; 0]);
     assert!(times.keys().filter(|&&number| number <= kept).count() >= 50);
     next.catch_up(&replica);
 }
@@ -260,7 +241,7 @@ fn a_primary_without_the_replicas_it_must_have_charges_nothing() {
         panic!("an array")
     };
     assert_eq!(peeked[0], Value::Int(1));
-    resume(&replica);
+    replica.resume();
     eventually(WAIT, || primary.call(&charge(10)).is_ok());
 }
 

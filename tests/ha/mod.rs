@@ -1,0 +1,4 @@
+//! Failover, Sentinel and clusters: groups of servers that wait for real timeouts.
+
+mod cluster;
+mod failover;

@@ -1,0 +1,4 @@
+//! The algorithms alone, without a server: against slow, obvious models, and what each promises.
+
+mod algorithms;
+mod properties;

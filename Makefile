@@ -47,11 +47,12 @@ test-ha: ## run the tests of failover, Sentinel and clusters, on every server at
 	@$(MAKE) --no-print-directory build
 	@scripts/test ha
 
-lint: ## check formatting, clippy, rustdoc; dependencies, where cargo-deny is at hand
+lint: ## check formatting, clippy, rustdoc; scripts and dependencies, where shellcheck and cargo-deny are at hand
 	@scripts/setup build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --document-private-items
+	@! command -v shellcheck >/dev/null || shellcheck scripts/* .ci/run
 	@scripts/deny
 
 minimum-rust: ## check that the oldest Rust that Cargo.toml promises is enough, where rustup can bring it

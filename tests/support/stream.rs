@@ -32,12 +32,14 @@ impl Stream {
         this
     }
 
-    /// What `primary` has written since the last time.
+    /// What `primary` has written since the last time, but for its own pings: Valkey 9 sends one soon after it started.
     pub fn read(&mut self, primary: &Server) -> Vec<Effect> {
         let offset = primary.replication_offset();
         let length = offset.checked_sub(self.offset).unwrap();
         self.offset = offset;
-        parse_commands(&self.bytes(usize::try_from(length).unwrap()))
+        let mut sent = parse_commands(&self.bytes(usize::try_from(length).unwrap()));
+        sent.retain(|effect| !effect.eq_ignore_ascii_case("ping"));
+        sent
     }
 
     /// A line of the handshake, between which the primary may send empty ones.

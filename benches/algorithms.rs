@@ -16,51 +16,38 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use memory_log::MemoryLog;
-use redis_limiter::algorithms::decision::{Ask, Mode, answer, judge};
+use redis_limiter::algorithms::decision::{Charge, Extent, Mode, Outcome};
 use redis_limiter::algorithms::{
-    Algorithm, Decision, Extent, FieldState, FixedWindow, LeakyBucket, Limiter as _, SlidingCounter,
-    SlidingLog, Span, Terms, Time, TokenBucket,
+    Edit, Entry, FieldAlgorithm, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, Span, Time,
+    TokenBucket,
 };
 
 const NOW: i64 = 1_763_902_020_000_000;
 const MINUTE: i64 = 60_000;
+const ONE: Charge = Charge { cost: 1, mode: Mode::Whole };
 
-fn terms(limit: i64) -> Terms {
-    Terms { limit, refill: 10, window: Span::from_ms(MINUTE), offset: None }
-}
-
-fn one(limit: i64) -> Ask {
-    Ask { limit, cost: 1, mode: Mode::Whole }
+fn quota(limit: i64) -> Quota {
+    Quota { limit, refill: 10, window: Span::from_ms(MINUTE), offset: None }
 }
 
 fn fields(criterion: &mut Criterion) {
-    field::<TokenBucket>(criterion, "token_bucket", Algorithm::TokenBucket, "26.75@1763902019123456");
-    field::<LeakyBucket>(criterion, "leaky_bucket", Algorithm::LeakyBucket, "26.75@1763902019123456");
-    field::<FixedWindow>(criterion, "fixed_window", Algorithm::FixedWindow, "17@1763902060000000");
-    field::<SlidingCounter>(criterion, "sliding_counter", Algorithm::SlidingCounter, "5,12@1763902020000000");
+    let bucket = "26.75@1763902019123456";
+    field(criterion, "token_bucket", FieldAlgorithm::of::<TokenBucket>(), bucket);
+    field(criterion, "leaky_bucket", FieldAlgorithm::of::<LeakyBucket>(), bucket);
+    field(criterion, "fixed_window", FieldAlgorithm::of::<FixedWindow>(), "17@1763902060000000");
+    field(criterion, "sliding_counter", FieldAlgorithm::of::<SlidingCounter>(), "5,12@1763902020000000");
 }
 
-fn field<A: FieldState + Copy>(criterion: &mut Criterion, name: &str, algorithm: Algorithm, state: &str) {
-    for (outcome, limit) in [("allowed", 100), ("denied", 5)] {
-        let (terms, ask, now) = (terms(limit), one(limit), Time::from_us(NOW));
-        // As a command does it: from the stored text to the text to store.
-        criterion.bench_function(&format!("{name}/{outcome}"), |bencher| {
+/// As a command does it: from the stored text to the text to store.
+fn field(criterion: &mut Criterion, name: &str, algorithm: FieldAlgorithm, state: &str) {
+    for (result, limit) in [("allowed", 100), ("denied", 5)] {
+        let (quota, now) = (quota(limit), Time::from_us(NOW));
+        criterion.bench_function(&format!("{name}/{result}"), |bencher| {
             bencher.iter(|| {
                 let stored = Some(black_box(state.as_bytes()));
-                let mut decision = Decision::default();
-                algorithm.decide(&terms, stored, now, &ask, Extent::All, &mut decision).unwrap();
-                decision
-            });
-        });
-        criterion.bench_function(&format!("{name}/{outcome}, without text"), |bencher| {
-            let limiter = A::resume(&terms, Some(state.as_bytes()), now).unwrap();
-            bencher.iter(|| {
-                let mut limiter = black_box(limiter);
-                let verdict = judge(&limiter, &ask).unwrap();
-                if verdict.charge != 0 {
-                    limiter.charge(verdict.charge);
-                }
-                answer(&limiter, &ask, &verdict)
+                let mut outcome = Outcome::default();
+                algorithm.decide(&quota, stored, now, &ONE, Extent::All, &mut outcome).unwrap();
+                outcome
             });
         });
     }
@@ -69,18 +56,18 @@ fn field<A: FieldState + Copy>(criterion: &mut Criterion, name: &str, algorithm:
 /// The log's own work, over entries in memory.
 fn sliding_log(criterion: &mut Criterion) {
     for entries in [55, 11_000] {
-        let terms = terms(entries);
-        let log = MemoryLog::default(); // Clones share the entries.
-        for number in 0..entries {
-            let now = Time::from_us(NOW + number);
-            let mut limiter = SlidingLog::open(log.clone(), &terms, now).unwrap();
-            limiter.charge(1);
-        }
+        let quota = quota(entries);
+        let mut log = MemoryLog::default(); // Clones share the entries.
+        let entry = |number| Entry { at: Time::from_us(NOW + number), total: number, units: 1 };
+        log.apply(&Edit { added: (1..=entries).map(entry).collect(), ..Edit::default() });
         let now = Time::from_us(NOW + entries);
         criterion.bench_function(&format!("sliding_log of {entries}/denied"), |bencher| {
-            let limiter = SlidingLog::open(log.clone(), &terms, now).unwrap();
-            let ask = one(entries);
-            bencher.iter(|| answer(&limiter, &ask, &judge(black_box(&limiter), &ask).unwrap()));
+            bencher.iter(|| {
+                let log = SlidingLog::open(black_box(&log).clone(), &quota, now).unwrap();
+                let mut outcome = Outcome::default();
+                log.decide(&quota, &ONE, Extent::All, &mut outcome).unwrap();
+                outcome
+            });
         });
     }
 }

@@ -14,8 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use redis::Value;
-use redis_limiter::commands::table;
-use redis_limiter::server::{Argument, ArgumentKind};
+use redis_limiter::commands::table::{self, Argument, ArgumentKind};
 
 use crate::support::Server;
 

@@ -39,39 +39,53 @@ SECTIONS = {
     "worst_cases": worst_cases.tables,
 }
 
-# family -> the class of its bars
-FAMILIES = {"native": "Redis's own commands", "ours": "redis-limiter", "lua": "the same in Lua", "cell": "redis-cell"}
-COUNTED = [
-    "INCR",
-    "HSET of two fields",
-    "RL.FIXED, allowed",
-    "RL.TOKENBUCKET, allowed",
-    "RL.TOKENBUCKET, denied",
-    "RL.LEAKYBUCKET, allowed",
-    "RL.SLIDINGCOUNTER, allowed",
-    "RL.SLIDINGLOG of 55, allowed",
-    "RL.ALL of three, allowed",
-    "CL.THROTTLE, allowed",
-    "redis-cell, allowed",
-    "Lua fixed_window, allowed",
-    "Lua token_bucket, allowed",
-    "Lua leaky_bucket, allowed",
-    "Lua sliding_window_counter, allowed",
-    "Lua sliding_log of 55, allowed",
-]
+# The figure: for each purpose, the commands that serve it, side by side.
+
+# family -> what the legend calls it; also the class of its bars
+FAMILIES = {"ours": "redis-limiter", "cell": "redis-cell", "lua": "the same in Lua", "native": "Redis's own commands"}
+
+# purpose -> the commands for it. By throughput.py's names.
+CALLS = {
+    "Redis itself": ["HSET of two fields", "INCR"],
+    "Fixed window": ["RL.FIXED", "Lua fixed_window"],
+    "Token bucket": ["RL.TOKENBUCKET", "CL.THROTTLE", "redis-cell", "Lua token_bucket"],
+    "Denied calls": ["RL.TOKENBUCKET, denied", "CL.THROTTLE, denied", "redis-cell, denied"],
+    "Leaky bucket": ["RL.LEAKYBUCKET", "Lua leaky_bucket"],
+    "Sliding counter": ["RL.SLIDINGCOUNTER", "Lua sliding_window_counter"],
+    "Sliding log": ["RL.SLIDINGLOG", "Lua sliding_log"],
+    "Three limits": ["RL.ALL of three"],
+    "Peek": ["RL.PEEK"],
+}
+# The same by instructions.py's names, less what tells how the call ended.
+COUNTS = {
+    "Redis itself": ["HSET of two fields", "INCR"],
+    "Fixed window": ["RL.FIXED", "Lua fixed_window"],
+    "Token bucket": ["RL.TOKENBUCKET", "CL.THROTTLE", "redis-cell", "Lua token_bucket"],
+    "Leaky bucket": ["RL.LEAKYBUCKET", "Lua leaky_bucket"],
+    "Sliding counter": ["RL.SLIDINGCOUNTER", "Lua sliding_window_counter"],
+    "Log of 55 calls": ["RL.SLIDINGLOG of 55", "Lua sliding_log of 55"],
+    "Log of 11,000": ["RL.SLIDINGLOG of 11000", "Lua sliding_log of 11000"],
+    "Three limits": ["RL.ALL of three"],
+}
 
 STYLE = """
-  text { font: 13px system-ui, sans-serif; fill: #1f2328; }
+  text { font: 12px system-ui, sans-serif; fill: #1f2328; }
   .title { font-size: 15px; font-weight: 600; }
-  .value { fill: #59636e; }
+  .purpose, .column { font-weight: 600; }
+  .value, .note { fill: #59636e; }
+  .line { stroke: #59636e; stroke-dasharray: 2 3; opacity: 0.6; }
   .native { fill: #8c959f; } .ours { fill: #0969da; } .lua { fill: #bc4c00; } .cell { fill: #8250df; }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc; }
-    .value { fill: #9198a1; }
+    .value, .note { fill: #9198a1; }
+    .line { stroke: #9198a1; }
     .native { fill: #656c76; } .ours { fill: #4493f8; } .lua { fill: #db6d28; } .cell { fill: #ab7df8; }
   }
 """
-WIDTH, LABELS, VALUES, ROW, BAR = 860, 250, 90, 23, 15
+WIDTH, PURPOSES, LABELS, VALUES = 880, 110, 140, 138
+LEFT = PURPOSES + LABELS
+COLUMN = (WIDTH - LEFT) // 2
+ROW, BAR, GAP = 18, 13, 8
 
 
 def family(name):
@@ -82,51 +96,121 @@ def family(name):
     return "ours" if name.startswith(("RL.", "CL.")) else "native"
 
 
-def bars(title, values, top):
-    """A panel of labelled bars, and how high it is."""
-    longest = max(values.values())
-    parts = [f'<text class="title" x="0" y="{top + 15}">{escape(title)}</text>']
-    y = top + 28
-    for name, value in values.items():
-        width = max(1, round(value / longest * (WIDTH - LABELS - VALUES)))
-        middle = y + BAR - 3
-        label = name.removesuffix(", allowed").replace("_", " ")
-        parts.append(f'<text x="{LABELS - 8}" y="{middle}" text-anchor="end">{escape(label)}</text>')
-        parts.append(f'<rect class="{family(name)}" x="{LABELS}" y="{y}" width="{width}" height="{BAR}" rx="2"/>')
-        parts.append(f'<text class="value" x="{LABELS + width + 6}" y="{middle}">{value:,.0f}</text>')
-        y += ROW
+def label(name):
+    if name.startswith("Lua "):
+        return "Lua"
+    return name.removesuffix(", denied").removesuffix(" of 55").removesuffix(" of 11000").removesuffix(" of two fields")
+
+
+def compared_with(name, names):
+    """What else in `names` a command is measured against: of ours its peer, of a peer ours."""
+    cell, ours = family(name) == "cell", family(name) == "ours"
+    if ours:
+        wanted = "cell" if name.startswith("CL.") else "lua"
+        return next((other for other in names if family(other) == wanted), None)
+    return next((other for other in names if family(other) == "ours" and other.startswith("CL.") == cell), None)
+
+
+def text(x, y, words, classes="", anchor=None):
+    attributes = (f' class="{classes}"' if classes else "") + (f' text-anchor="{anchor}"' if anchor else "")
+    return f'<text x="{x}" y="{y}"{attributes}>{escape(words)}</text>'
+
+
+def panel(title, note, groups, columns, shown, compared, top):
+    """A panel of labelled bars in columns, and how high it is.
+
+    `columns` are (heading, name -> value). Bars of the families in `compared` tell how many times their peer they are.
+    """
+    parts = [text(0, top + 15, title, "title"), text(0, top + 33, note, "note")]
+    y = top + 56
+    for at, (heading, _) in enumerate(columns):
+        parts.append(text(LEFT + at * COLUMN, y, heading, "column"))
+    y += 10
+    first = y
+    longest = [max(values.values()) for _, values in columns]
+    across = lambda at, value: max(1, round(value / longest[at] * (COLUMN - VALUES)))
+    for purpose, names in groups.items():
+        names = [name for name in names if any(name in values for _, values in columns)]
+        if not names:
+            continue
+        parts.append(text(0, y + BAR - 2, purpose, "purpose"))
+        for name in names:
+            baseline = y + BAR - 2
+            parts.append(text(LEFT - 8, baseline, label(name), anchor="end"))
+            for at, (_, values) in enumerate(columns):
+                if name not in values:
+                    continue
+                x, width = LEFT + at * COLUMN, across(at, values[name])
+                parts.append(f'<rect class="{family(name)}" x="{x}" y="{y}" width="{width}" height="{BAR}" rx="2"/>')
+                words = shown(values[name])
+                other = compared_with(name, names) if family(name) in compared else None
+                if other in values:
+                    peer = "" if family(other) == "ours" else f" {label(other)}"
+                    words += f" ({values[name] / values[other]:.1f} ×{peer})"
+                parts.append(text(x + width + 6, baseline, words, "value"))
+            y += ROW
+        y += GAP
+    for at, (_, values) in enumerate(columns):
+        if "HSET of two fields" in values:
+            x = LEFT + at * COLUMN + across(at, values["HSET of two fields"])
+            parts.append(f'<line class="line" x1="{x}" x2="{x}" y1="{first}" y2="{y - GAP}"/>')
     return parts, y - top + 16
 
 
 def legend(families, top):
-    parts, x = [], LABELS
+    parts, x = [], 0
     for name in families:
         parts.append(f'<rect class="{name}" x="{x}" y="{top}" width="12" height="12" rx="2"/>')
-        parts.append(f'<text x="{x + 18}" y="{top + 11}">{FAMILIES[name]}</text>')
-        x += 40 + 8 * len(FAMILIES[name])
-    return parts, 32
+        parts.append(text(x + 18, top + 11, FAMILIES[name]))
+        x += 44 + 7 * len(FAMILIES[name])
+    parts.append(f'<line class="line" x1="{x + 6}" x2="{x + 6}" y1="{top - 2}" y2="{top + 14}"/>')
+    parts.append(text(x + 18, top + 11, "as much as HSET"))
+    return parts, 36
+
+
+def calls_panel(measured):
+    keys = measured["results"][0]["keys"]
+    rates = {}
+    for result in measured["results"]:
+        if (result["setup"], result["keys"]) == ("alone", keys):
+            rates.setdefault(result["pipelined"], {})[result["command"]] = result["rps"] / 1000
+    depth = throughput.PIPELINES["pipelined"]
+    columns = [
+        ("pipelined: the server is the limit", rates[True]),
+        ("one by one: the network is the limit", rates[False]),
+    ]
+    note = (
+        f"{measured['server']}, {keys:,} keys, 50 connections, client and server on {measured['cpus']} processors. "
+        f"Pipelined: {depth} calls in each round trip."
+    )
+    title = "Thousands of calls a second (more is better)"
+    return title, note, CALLS, columns, lambda value: f"{value:,.0f}", {"ours"}
+
+
+def counts_panel(counted):
+    counts = counted["alone"]
+    ended = lambda how: {
+        name.removesuffix(f", {how}"): count for name, count in counts.items() if name.endswith(f", {how}")
+    }
+    native = {name: counts[name] for name in COUNTS["Redis itself"] if name in counts}
+    columns = [("allowed", native | ended("allowed")), ("denied", ended("denied"))]
+    note = "Redis 8.2.3, server and module together, without the network. In brackets: how many times redis-limiter."
+    return "Instructions a call (less is better)", note, COUNTS, columns, lambda value: f"{value:,.0f}", {"lua", "cell"}
 
 
 def figure(counted, measured):
     panels = []
     if measured:
-        keys = measured["results"][0]["keys"]
-        rates = {
-            result["command"]: result["rps"]
-            for result in measured["results"]
-            if result["pipelined"] and result["setup"] == "alone" and result["keys"] == keys
-        }
-        panels.append((f"Calls a second, pipelined, {keys:,} keys, {measured['server']} (more is better)", rates))
+        panels.append(calls_panel(measured))
     if counted:
-        counts = {name: counted["alone"][name] for name in COUNTED if name in counted["alone"]}
-        panels.append(("Instructions a call, Redis 8.2.3 (less is better)", counts))
-    families = [name for name in FAMILIES if any(family(bar) == name for _, values in panels for bar in values)]
-    body, top = legend(families, 4)
-    for title, values in panels:
-        parts, height = bars(title, values, top)
+        panels.append(counts_panel(counted))
+    body, top = legend(FAMILIES, 4)
+    for panel_of in panels:
+        parts, height = panel(*panel_of, top)
         body += parts
         top += height
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" role="img">'
+    about = "Calls a second and instructions a call of redis-limiter, redis-cell, Lua scripts and native commands"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" role="img" aria-label="{about}">'
     return "\n".join([head, f"<style>{STYLE}</style>", *body, "</svg>", ""])
 
 

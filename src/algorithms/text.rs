@@ -29,7 +29,7 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// [`TooLong`], with nothing appended; likewise below.
+    /// [`TooLong`]; the text is of no use then. Likewise below.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result<&mut Self, TooLong> {
         self.0.try_extend_from_slice(bytes).map_err(|_| TooLong)?;

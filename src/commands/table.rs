@@ -4,7 +4,9 @@ use super::all::{All, Peek};
 use super::grammar::{self, Grammar};
 use super::limit::OneLimit;
 use super::throttle::Throttle;
-use crate::server::{Access, Argument, ArgumentKind, BeginSearch, Command, EntryPoint, KeySpec, entry_point};
+use crate::server::{Access, BeginSearch, Command, EntryPoint, KeySpec, entry_point};
+
+pub use crate::server::{Argument, ArgumentKind};
 
 /// A command.
 pub struct Row {

@@ -2,7 +2,7 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use redis_limiter::algorithms::{Entry, Limiter, Log, SlidingLog, Span, Terms, Time};
+use redis_limiter::algorithms::{Edit, Entry, Time};
 
 use crate::support::model::{ALGORITHMS, Algorithm, Call, Mode};
 use crate::support::schedule::BEGIN;
@@ -381,20 +381,20 @@ fn no_choice_of_costs_keeps_stale_entries_in_a_log() {
 #[test]
 fn waits_in_a_long_log_are_exact_for_any_cost() {
     let mut rng = StdRng::seed_from_u64(5);
-    let (subject, all) = long_log(3000, &mut rng);
+    let (mut subject, all) = long_log(3000, &mut rng);
     let (now, used) = (all[all.len() - 1].0, all.iter().map(|(_, units)| units).sum::<i128>());
-    let terms = Terms { limit: 1_000_000, refill: 1, window: Span::from_us(60_000_000), offset: None };
-    let at = Time::from_us(now as i64);
-    let log = SlidingLog::open(subject.log.clone(), &terms, at).unwrap();
-    for level in (0..used).step_by(17).chain(0..5).chain(used - 5..=used) {
+    for level in (0..used).step_by(17).chain(0..5).chain(used - 5..used) {
         // The first entry after which no more than `level` units were charged.
         let mut rest = used;
         let leaves = all.iter().find(|(_, units)| {
             rest -= units;
             rest <= level
         });
-        let expected = if level >= used { 0 } else { leaves.unwrap().0 + 60_000_000 - now };
-        assert_eq!(i128::from(log.until_at_most(level as i64).us()), expected, "level {level}");
+        let expected = leaves.unwrap().0 + 60_000_000 - now;
+        // A call that fits once no more than `level` are used, and not before.
+        let call = Call { limit: used, ..log_call(used - level) };
+        let [allowed, _, _, retry_after_ms, ..] = subject.call(&call, now).unwrap();
+        assert_eq!((allowed, retry_after_ms), (0, (expected + 999) / 1000), "level {level}");
     }
 }
 
@@ -428,7 +428,7 @@ fn the_work_of_a_call_on_a_log_grows_neither_with_its_cost_nor_with_its_stale_en
 fn totals_of_a_log_go_on_past_their_modulus() {
     let mut subject = Subject::default();
     let entry = Entry { at: Time::from_us(BEGIN as i64), total: 999_999_999_999_999_998, units: 2 };
-    subject.log.add(&entry);
+    subject.log.apply(&Edit { added: [entry].into_iter().collect(), ..Edit::default() });
     for (units, used) in [(1, 3), (5, 8), (-3, 5), (-5, 0)] {
         assert_eq!(subject.call(&log_call(units), BEGIN + 10).unwrap()[6], used);
     }

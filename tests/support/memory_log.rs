@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use redis_limiter::algorithms::{Entry, Log, OtherData, Time};
+use redis_limiter::algorithms::{Dropped, Edit, Entry, Log, OtherData, Time};
 
 /// The entries; clones share them, as handles on one key do.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +19,42 @@ impl MemoryLog {
     }
 }
 
+impl MemoryLog {
+    /// Makes an edit, as a server would.
+    pub fn apply(&mut self, edit: &Edit) {
+        let mut entries = self.entries.borrow_mut();
+        if edit.clear {
+            self.touched.set(self.touched.get().saturating_add(1));
+            entries.clear();
+        }
+        for entry in &edit.added {
+            let at = entries.partition_point(|other| other.at <= entry.at);
+            entries.insert(at, *entry);
+        }
+        if let Some(gone) = edit.replaced {
+            entries.retain(|other| *other != gone);
+        }
+        let gone = match edit.dropped {
+            Dropped::None => 0,
+            Dropped::Oldest(at_most, until) => {
+                entries.partition_point(|entry| entry.at <= until).min(at_most)
+            }
+            Dropped::Before(at) => entries.partition_point(|entry| entry.at < at),
+        };
+        entries.drain(..gone);
+        self.touched.set(self.touched.get().saturating_add(edit.added.len()).saturating_add(gone));
+    }
+}
+
 impl Log for MemoryLog {
     fn newest(&self) -> Result<Option<Entry>, OtherData> {
         self.touch();
         Ok(self.entries.borrow().last().copied())
     }
 
-    fn walk_after(&self, after: Time, mut visit: impl FnMut(Entry) -> bool) -> Result<(), OtherData> {
+    fn walk(&self, after: Option<Time>, mut visit: impl FnMut(Entry) -> bool) -> Result<(), OtherData> {
         let entries = self.entries.borrow();
-        let first = entries.partition_point(|entry| entry.at <= after);
+        let first = after.map_or(0, |after| entries.partition_point(|entry| entry.at <= after));
         for entry in &entries[first..] {
             self.touch();
             if !visit(*entry) {
@@ -39,31 +66,5 @@ impl Log for MemoryLog {
 
     fn length(&self) -> usize {
         self.entries.borrow().len()
-    }
-
-    fn add(&mut self, entry: &Entry) {
-        self.touch();
-        let mut entries = self.entries.borrow_mut();
-        let at = entries.partition_point(|other| other.at <= entry.at);
-        entries.insert(at, *entry);
-    }
-
-    fn remove(&mut self, gone: &[Entry]) {
-        for entry in gone {
-            self.touch();
-            self.entries.borrow_mut().retain(|other| other != entry);
-        }
-    }
-
-    fn remove_oldest(&mut self, until: Time, at_most: usize) {
-        let mut entries = self.entries.borrow_mut();
-        let stale = entries.partition_point(|entry| entry.at <= until).min(at_most);
-        entries.drain(..stale);
-        self.touched.set(self.touched.get().saturating_add(stale));
-    }
-
-    fn clear(&mut self) {
-        self.touch();
-        self.entries.borrow_mut().clear();
     }
 }

@@ -1,8 +1,9 @@
 //! The code under test, behind the words of the models: state is kept as a server keeps it, between calls as text.
 
-use redis_limiter::algorithms::decision::{self, Ask, Mode};
+use redis_limiter::algorithms::decision::{Change, Charge, Extent, Mode, Outcome, Undecided};
 use redis_limiter::algorithms::{
-    Algorithm, Decision, Extent, Limiter, NewState, SlidingLog, Span, Terms, Time, Undecided,
+    FieldAlgorithm, FieldState, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, Span, Time,
+    TokenBucket,
 };
 
 use super::memory_log::MemoryLog;
@@ -23,7 +24,7 @@ impl Subject {
     /// Answers `call`; None if it is an error.
     pub fn call(&mut self, call: &model::Call, now: i128) -> Option<[i128; 7]> {
         let now = Time::from_us(now.try_into().unwrap());
-        let terms = Terms {
+        let quota = Quota {
             limit: call.limit.try_into().unwrap(),
             refill: call.refill.try_into().unwrap(),
             window: Span::from_us(call.window.try_into().unwrap()),
@@ -35,36 +36,42 @@ impl Subject {
             model::Mode::Force => Mode::Force,
             model::Mode::Partial => Mode::Partial,
         };
-        let ask = Ask { limit: terms.limit, cost: call.cost.try_into().unwrap(), mode };
-        let algorithm = match call.algorithm {
-            model::Algorithm::TokenBucket => Algorithm::TokenBucket,
-            model::Algorithm::LeakyBucket => Algorithm::LeakyBucket,
-            model::Algorithm::Fixed | model::Algorithm::Aligned => Algorithm::FixedWindow,
-            model::Algorithm::SlidingCounter => Algorithm::SlidingCounter,
-            model::Algorithm::SlidingLog => return self.call_log(&terms, &ask, now),
+        let charge = Charge { cost: call.cost.try_into().unwrap(), mode };
+        let mut outcome = Outcome::default();
+        let decided = match call.algorithm {
+            model::Algorithm::TokenBucket => self.decide::<TokenBucket>(&quota, &charge, now, &mut outcome),
+            model::Algorithm::LeakyBucket => self.decide::<LeakyBucket>(&quota, &charge, now, &mut outcome),
+            model::Algorithm::Fixed | model::Algorithm::Aligned => {
+                self.decide::<FixedWindow>(&quota, &charge, now, &mut outcome)
+            }
+            model::Algorithm::SlidingCounter => {
+                self.decide::<SlidingCounter>(&quota, &charge, now, &mut outcome)
+            }
+            model::Algorithm::SlidingLog => {
+                let log = SlidingLog::open(self.log.clone(), &quota, now).expect("own entries parse");
+                log.decide(&quota, &charge, Extent::All, &mut outcome)
+            }
         };
-        let mut decision = Decision::default();
-        let stored = self.field.as_deref();
-        match algorithm.decide(&terms, stored, now, &ask, Extent::All, &mut decision) {
+        match decided {
             Err(Undecided::TooMuch) => return None,
             undecided => undecided.expect("own state parses"),
         }
-        match decision.state {
-            NewState::Same => {}
-            NewState::None => self.field = None,
-            NewState::Text => self.field = Some(decision.text.as_bytes().to_vec()),
+        match outcome.change {
+            Change::None => {}
+            Change::Unused => self.field = None,
+            Change::Text => self.field = Some(outcome.text.as_bytes().to_vec()),
+            Change::Log(edit) => self.log.apply(&edit),
         }
-        Some(decision.answer.integers().map(i128::from))
+        Some(outcome.decision.integers().map(i128::from))
     }
 
-    fn call_log(&mut self, terms: &Terms, ask: &Ask, now: Time) -> Option<[i128; 7]> {
-        let mut log = SlidingLog::open(self.log.clone(), terms, now).expect("own entries parse");
-        let verdict = decision::judge(&log, ask).ok()?;
-        if verdict.charge != 0 {
-            log.charge(verdict.charge);
-        } else if log.was_pulled() && ask.cost != 0 {
-            log.settle();
-        }
-        Some(decision::answer(&log, ask, &verdict).integers().map(i128::from))
+    fn decide<A: FieldState>(
+        &self,
+        quota: &Quota,
+        charge: &Charge,
+        now: Time,
+        outcome: &mut Outcome,
+    ) -> Result<(), Undecided> {
+        FieldAlgorithm::of::<A>().decide(quota, self.field.as_deref(), now, charge, Extent::All, outcome)
     }
 }

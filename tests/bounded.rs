@@ -153,8 +153,11 @@ fn a_clock_that_steps_back_under_a_million_entries_replaces_them_by_one() {
 fn a_refund_is_one_effect_for_all_that_it_takes() {
     let mut log = Loaded::start(FEWER);
     let sent = log.effects_of("RL.SLIDINGLOG log 1000000 1h COST -1000");
-    assert_eq!(names(&sent), ["ZREM"]);
+    assert_eq!(names(&sent), ["ZREMRANGEBYSCORE"]);
     assert_eq!(log.entries(), FEWER - 1000);
+    let sent = log.effects_of("RL.SLIDINGLOG log 1000000 1h COST -100");
+    assert_eq!(names(&sent), ["ZREMRANGEBYRANK"]);
+    assert_eq!(log.entries(), FEWER - 1100);
     let sent = log.effects_of(&format!("RL.SLIDINGLOG log 1000000 1h COST -{FEWER}"));
     assert_eq!(names(&sent), ["UNLINK"]);
 }

@@ -520,9 +520,11 @@ fn stale_entries_leave_the_replica_as_they_leave_the_primary_whatever_else_lies_
             primary.clock.advance(Duration::from_millis(1));
             assert_eq!(primary.ask("RL.SLIDINGLOG log 100 5ms")[0], 1);
         }
-        // Put there by hand, before all entries.
-        primary.call(&["ZADD", "log", "-inf", "foreign"]).unwrap();
     }
+    // Put there by hand, after the first entry, whose time it is near.
+    let text = primary.ask_texts("ZRANGE log 0 0 WITHSCORES");
+    let score = (text[1].parse::<i64>().unwrap() + 1).to_string();
+    primary.call(&["ZADD", "log", &score, "foreign"]).unwrap();
     primary.clock.advance(Duration::from_millis(1));
     for _ in 0..8 {
         primary.ask("RL.SLIDINGLOG log 100 5ms");
@@ -530,5 +532,6 @@ fn stale_entries_leave_the_replica_as_they_leave_the_primary_whatever_else_lies_
     replica.catch_up(&primary);
     let entries = |server: &Server| server.ask_texts("ZRANGE log 0 -1 WITHSCORES");
     assert_eq!(entries(&replica), entries(&primary));
+    assert!(entries(&primary).contains(&"foreign".into()), "what is not ours stays");
     assert_eq!(State::of(&replica), State::of(&primary));
 }

@@ -13,8 +13,17 @@ use super::string::OwnedString;
 /// Counts fields that were created, too.
 const COUNT_ALL: c_int = raw::REDISMODULE_HASH_COUNT_ALL as c_int;
 
-/// The most fields that one call sets.
+/// The most fields that one call of the API sets.
 const SET_AT_ONCE: usize = 4;
+
+/// The first fields and their values, one after the other; null where there are no more.
+fn words(fields: &[(&OwnedString, OwnedString)]) -> [*mut raw::RedisModuleString; 2 * SET_AT_ONCE] {
+    let mut words = [null_mut(); 2 * SET_AT_ONCE];
+    for (place, (field, value)) in words.chunks_exact_mut(2).zip(fields) {
+        place.copy_from_slice(&[field.as_ptr(), value.as_ptr()]);
+    }
+    words
+}
 
 impl Key<'_> {
     /// The value of a field of a hash; None where there is no such field or hash.
@@ -50,7 +59,7 @@ impl Key<'_> {
         reply?.string().map(test)
     }
 
-    /// Sets fields of a hash, which is created if there is none; replicates them as few effects.
+    /// Sets fields of a hash, which is created if there is none; replicates them as one effect.
     ///
     /// # Errors
     ///
@@ -59,44 +68,46 @@ impl Key<'_> {
         if !self.is_writable() {
             return Err(NotDone);
         }
+        self.mark_changed();
         for fields in fields.chunks(SET_AT_ONCE) {
-            self.set_few(fields)?;
+            let [a, b, c, d, e, f, g, h] = words(fields);
+            // SAFETY: the handle is open for writing; the list of fields and values ends in null, at the latest after the
+            // last; the server keeps or copies what it is given.
+            let set = unsafe {
+                let end = null_mut::<c_void>();
+                api!(RedisModule_HashSet)(self.handle(), COUNT_ALL, a, b, c, d, e, f, g, h, end)
+            };
+            if usize::try_from(set) != Ok(fields.len()) {
+                return Err(NotDone);
+            }
         }
+        self.replicate_set(fields);
         if self.kind() != Kind::Hash {
             self.look();
         }
         Ok(())
     }
 
-    /// Sets up to [`SET_AT_ONCE`] fields by one call and one effect. Both take a list that ends in null, or as the format
-    /// says; what is left of it is null, too.
-    fn set_few(&self, fields: &[(&OwnedString, OwnedString)]) -> Result<(), NotDone> {
+    fn replicate_set(&self, fields: &[(&OwnedString, OwnedString)]) {
         let format = match fields.len() {
-            0 => return Ok(()),
+            0 => return,
             1 => c"sss",
             2 => c"sssss",
             3 => c"sssssss",
-            _ => c"sssssssss",
-        };
-        let mut words = [null_mut::<raw::RedisModuleString>(); 2 * SET_AT_ONCE];
-        for (place, (field, value)) in words.chunks_exact_mut(2).zip(fields) {
-            place.copy_from_slice(&[field.as_ptr(), value.as_ptr()]);
-        }
-        let [a, b, c, d, e, f, g, h] = words;
-        self.mark_changed();
-        // SAFETY: the handle is open for writing; the list of fields and values ends in null, at the latest after the last;
-        // the server keeps or copies what it is given; the format asks for no more words than there are.
-        unsafe {
-            let end = null_mut::<c_void>();
-            let set = api!(RedisModule_HashSet)(self.handle(), COUNT_ALL, a, b, c, d, e, f, g, h, end);
-            if usize::try_from(set) != Ok(fields.len()) {
-                return Err(NotDone);
+            4 => c"sssssssss",
+            _ => {
+                let words = fields.iter().flat_map(|(field, value)| [field.as_ptr(), value.as_ptr()]);
+                self.replicate_list(c"HSET", words.collect());
+                return;
             }
-            let name = self.name().as_ptr();
+        };
+        let [a, b, c, d, e, f, g, h] = words(fields);
+        // SAFETY: the strings are live; the format asks for no more words than there are fields.
+        unsafe {
             let replicate = api!(RedisModule_Replicate);
-            replicate(self.ctx(), c"HSET".as_ptr(), format.as_ptr(), name, a, b, c, d, e, f, g, h);
+            let (ctx, name) = (self.ctx(), self.name().as_ptr());
+            replicate(ctx, c"HSET".as_ptr(), format.as_ptr(), name, a, b, c, d, e, f, g, h);
         }
-        Ok(())
     }
 
     /// Removes fields of a hash; it goes with its last. What is not there is neither removed nor replicated.

@@ -245,6 +245,10 @@ impl Limiter {
             Algorithm::SlidingCounter => {
                 let newest = self.windows.keys().next_back().copied().unwrap_or(i128::MIN);
                 let start = now.max(newest).div_euclid(call.window) * call.window;
+                let charged_now = self.windows.get(&start).copied().unwrap_or(0);
+                if units < 0 && charged_now == 0 && self.used(call, now) > 0 {
+                    return; // It takes nothing back.
+                }
                 self.windows = self.windows.split_off(&(start - call.window));
                 let here = self.windows.entry(start).or_default();
                 *here = (*here + units).max(0);

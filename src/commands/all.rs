@@ -22,7 +22,7 @@ const PEEK: Several =
 impl Several {
     fn run(&self, call: &Call<'_>) -> Result<Decisions, Error> {
         let Self(name, without, purpose) = *self;
-        let mut request = Request::new();
+        let mut request = Request::default();
         request.read(name, without, call.words())?;
         execute(call, &request, purpose).map(Decisions)
     }
@@ -30,7 +30,7 @@ impl Several {
     /// Tells where the keys are: by the parser, and where words do not parse by looking for them.
     fn tell_keys(&self, words: &[Word<'_>], key_at: &mut dyn FnMut(usize, Access)) {
         let Self(name, without, purpose) = *self;
-        let mut request = Request::new();
+        let mut request = Request::default();
         match request.read(name, without, words) {
             Ok(()) => request.keys.iter().for_each(|key| key_at(key.position, purpose.access())),
             Err(_) => scan_key_positions(words, &mut |position| key_at(position, purpose.access())),

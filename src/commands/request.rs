@@ -42,7 +42,7 @@ pub fn read_one<'w, W: AsRef<[u8]> + Copy>(
     words: &'w [W],
 ) -> Result<(KeyUse<W>, Spec<'w>), Error> {
     let mut reader = Reader::new(words);
-    let key = reader.take_whole().ok_or_else(|| Error::WrongArity)?;
+    let Some(key) = reader.take_whole() else { return Err(Error::WrongArity) };
     let spec = Spec::read(grammar, 0, &mut reader)?;
     match reader.take() {
         None => Ok((KeyUse { name: *key, position: 1, role: role(grammar) }, spec)),
@@ -64,14 +64,14 @@ const COMPARED: usize = 8;
 /// The word that names a further key.
 const KEY: &str = "KEY";
 
-impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
-    /// Nothing yet.
-    #[must_use]
-    pub fn new() -> Self {
+impl<W> Default for Request<'_, W> {
+    fn default() -> Self {
         Self { keys: SmallVec::new(), specs: SmallVec::new() }
     }
+}
 
-    /// Reads limits, of all words of a command: its name, then `key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
+impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
+    /// Adds limits, of all words of a command: its name, then `key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
     /// None may be of a mode in `without`, which `command` does not have.
     ///
     /// # Errors
@@ -86,7 +86,9 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
         let mut reader = Reader::new(words);
         let mut indices = Indices::default();
         let mut place = Place { position: reader.position(), index: None };
-        reader.take_whole().ok_or_else(|| Error::WrongArity)?;
+        if reader.take().is_none() {
+            return Err(Error::WrongArity);
+        }
         let mut is_new = true;
         while let Some(word) = reader.take() {
             if let Some(grammar) = GRAMMARS.iter().find(|grammar| is(word, grammar.word)) {
@@ -103,7 +105,7 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
                 is_new = false;
             } else if is(word, KEY) && !is_new {
                 let position = reader.position();
-                let name = reader.take().ok_or_else(|| Error::NoKey)?;
+                let Some(name) = reader.take() else { return Err(Error::NoKey) };
                 place = Place { position, index: indices.of(name, &self.keys, words) };
                 is_new = true;
             } else {
@@ -128,8 +130,8 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
         let role = role(spec.grammar);
         spec.key = match place.index {
             None => {
-                let name = *words.get(place.position).ok_or_else(|| Error::NoKey)?;
-                self.keys.push(KeyUse { name, position: place.position, role });
+                let Some(name) = words.get(place.position) else { return Err(Error::NoKey) };
+                self.keys.push(KeyUse { name: *name, position: place.position, role });
                 self.keys.len().saturating_sub(1)
             }
             // The same name in two roles, or the second log on one key.

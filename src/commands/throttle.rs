@@ -27,7 +27,7 @@ const MAX_PERIOD_SECONDS: i64 = MAX_DURATION_DAYS * 86_400;
 
 fn read<'w>(words: &'w [Word<'w>]) -> Result<(KeyUse<Word<'w>>, Spec<'w>), Error> {
     let mut reader = Reader::new(words);
-    let key = reader.take_whole().ok_or_else(|| Error::WrongArity)?;
+    let Some(key) = reader.take_whole() else { return Err(Error::WrongArity) };
     let max_burst = whole("max_burst", reader.take(), 0, MAX_UNITS.saturating_sub(1))?;
     let count = whole("count", reader.take(), 1, MAX_UNITS)?;
     let seconds = whole("period_seconds", reader.take(), 1, MAX_PERIOD_SECONDS)?;

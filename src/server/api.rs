@@ -1,5 +1,7 @@
 //! The API functions that the module cannot do without.
 
+#![allow(clippy::single_component_path_imports, reason = "that is how a macro gets a path")]
+
 use redis_module::raw;
 
 /// Lists the functions that are checked at load. `api!` takes only what is listed here.

@@ -86,7 +86,8 @@ impl Limiter for TokenBucket {
 
     #[inline(always)]
     fn until_at_most(&self, level: i64) -> Span {
-        let excess = self.base.micro.saturating_sub(level.saturating_mul(MICRO));
+        // A level is at most 10^12 units, which fits.
+        let excess = self.base.micro.saturating_sub(level.wrapping_mul(MICRO));
         if excess <= 0 {
             return Span::ZERO;
         }

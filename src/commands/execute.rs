@@ -1,13 +1,15 @@
 //! The way of a call, one for 1 to 64 limits: keys, each opened once → quotas → state → decide all → commit.
 
+use std::slice::{from_mut, from_ref};
+
 use smallvec::SmallVec;
 
 use super::error::Error;
 use super::grammar::is_tag;
 use super::parser::Spec;
 use super::request::{KeyUse, Request};
+use crate::algorithms::Time;
 use crate::algorithms::decision::{Change, Decision, Extent, Mode, Outcome};
-use crate::algorithms::{Quota, Time};
 use crate::server::{Access, Call, Key, Word, check_keys, now_us};
 use crate::state::{Identity, StateError, Storage, Stored, check_hash, commit};
 
@@ -46,12 +48,11 @@ pub struct Answer {
     pub decisions: SmallVec<[Decision; 3]>,
 }
 
-/// One limit of a call, on its open key.
-struct Limit<'r, 'k, 'call> {
-    spec: &'r Spec<'call>,
-    /// The quota in force.
-    quota: Quota,
-    stored: Stored<'k, 'call>,
+/// The limits of a call, and for each of them what its open key holds.
+#[derive(Clone, Copy)]
+struct Limits<'r, 'k, 'call> {
+    specs: &'r [Spec<'call>],
+    states: &'r [Stored<'k, 'call>],
 }
 
 /// Decides all limits of a call at one instant, and charges them if none denies it.
@@ -79,19 +80,20 @@ pub fn execute<'call>(
     let now = Time::from_us(now_us(call));
     let keys: SmallVec<[Key<'_>; 2]> =
         request.keys.iter().map(|key| Key::open(call, key.name, purpose.access())).collect();
-    let mut limits: SmallVec<[Limit<'_, '_, '_>; 3]> = SmallVec::new();
-    for (spec, key) in request.specs.iter().filter_map(|spec| Some((spec, keys.get(spec.key)?))) {
+    let mut states: SmallVec<[Stored<'_, '_>; 3]> = SmallVec::new();
+    for (index, spec) in request.specs.iter().enumerate() {
+        let Some(key) = keys.get(spec.key) else { continue };
         let stored = read(call, spec, key, purpose, now);
-        let stored = stored.map_err(|error| of_limit(error, spec, Some(limits.len())))?;
-        limits.push(Limit { spec, quota: spec.quota, stored });
+        states.push(stored.map_err(|error| of_limit(error, spec, Some(index)))?);
     }
     let mut outcomes: SmallVec<[Outcome; 3]> = SmallVec::new();
-    outcomes.resize_with(limits.len(), Outcome::default);
-    let denied = conclude(call, &keys, &limits, &mut outcomes, purpose, now)?;
-    Ok(answer(&limits, &outcomes, denied))
+    outcomes.resize_with(states.len(), Outcome::default);
+    let limits = Limits { specs: &request.specs, states: &states };
+    let denied = limits.conclude(call, &keys, &mut outcomes, purpose, now)?;
+    Ok(limits.answer(&outcomes, denied))
 }
 
-/// The same for one limit, which is most calls: with arrays of one in place of lists, the steps become straight code.
+/// The same for one limit, which is most calls: with slices of one in place of lists, the steps become straight code.
 #[inline(always)]
 pub fn execute_one<'call>(
     call: &Call<'call>,
@@ -100,86 +102,12 @@ pub fn execute_one<'call>(
     purpose: Purpose,
 ) -> Result<Decision, Error> {
     let now = Time::from_us(now_us(call));
-    let keys = [Key::open(call, key.name, purpose.access())];
-    let [key] = &keys;
-    let stored = read(call, spec, key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
-    let limits = [Limit { spec, quota: spec.quota, stored }];
-    let mut outcomes = [Outcome::default()];
-    conclude(call, &keys, &limits, &mut outcomes, purpose, now)?;
-    let [outcome] = &outcomes;
+    let key = Key::open(call, key.name, purpose.access());
+    let stored = read(call, spec, &key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
+    let mut outcome = Outcome::default();
+    let limits = Limits { specs: from_ref(spec), states: from_ref(&stored) };
+    limits.conclude(call, from_ref(&key), from_mut(&mut outcome), purpose, now)?;
     Ok(outcome.decision)
-}
-
-/// Decides all limits, and stores what they come to; answers whether one denies the call.
-#[inline(always)]
-fn conclude<'call>(
-    call: &Call<'call>,
-    keys: &[Key<'call>],
-    limits: &[Limit<'_, '_, 'call>],
-    outcomes: &mut [Outcome],
-    purpose: Purpose,
-    now: Time,
-) -> Result<bool, Error> {
-    for (index, key) in keys.iter().enumerate() {
-        let mut on_key = limits.iter().filter(|limit| limit.spec.key == index);
-        if !on_key.any(|limit| limit.stored.is_found()) {
-            check_hash(key, is_tag).map_err(|error| of_key(error, index, limits))?;
-        }
-    }
-    decide(limits, outcomes, now, purpose.extent())?;
-    let denied = denials(limits, outcomes).any(|denies| denies);
-    if denied && limits.len() > 1 && purpose != Purpose::Peek {
-        // Decisions store nothing, so those that were made as if all limits allowed the call are made anew.
-        decide(limits, outcomes, now, Extent::Denied)?;
-    }
-    if outcomes.iter().any(|outcome| !matches!(outcome.change, Change::None)) {
-        for (index, key) in keys.iter().enumerate() {
-            let both = limits.iter().zip(outcomes.iter()).filter(|(limit, _)| limit.spec.key == index);
-            commit(call, key, both.map(|(limit, outcome)| (&limit.stored, outcome)), now)
-                .map_err(|error| of_key(error, index, limits))?;
-        }
-    }
-    Ok(denied)
-}
-
-/// Decides each limit, as far as `extent` says.
-#[inline(always)]
-fn decide(
-    limits: &[Limit<'_, '_, '_>],
-    outcomes: &mut [Outcome],
-    now: Time,
-    extent: Extent,
-) -> Result<(), Error> {
-    for (index, (Limit { spec, quota, stored }, outcome)) in limits.iter().zip(outcomes).enumerate() {
-        stored
-            .decide(quota, &spec.charge, now, extent, outcome)
-            .map_err(|error| of_limit(error, spec, (limits.len() > 1).then_some(index)))?;
-    }
-    Ok(())
-}
-
-/// Whether each limit denies the whole call; one that is forced never does.
-#[inline(always)]
-fn denials<'l>(limits: &'l [Limit<'_, '_, '_>], outcomes: &'l [Outcome]) -> impl Iterator<Item = bool> + 'l {
-    limits
-        .iter()
-        .zip(outcomes)
-        .map(|(limit, outcome)| outcome.verdict.denies() && limit.spec.charge.mode != Mode::Force)
-}
-
-fn answer(limits: &[Limit<'_, '_, '_>], outcomes: &[Outcome], denied: bool) -> Answer {
-    let (mut longest, mut never) = (0, false);
-    for (denies, Outcome { verdict, decision, .. }) in denials(limits, outcomes).zip(outcomes) {
-        if if denied { denies } else { verdict.allowed > 0 } {
-            longest = decision.retry_after_ms.max(longest);
-            never |= decision.retry_after_ms < 0;
-        }
-    }
-    Answer {
-        allowed: !denied,
-        retry_after_ms: if never { -1 } else { longest },
-        decisions: outcomes.iter().map(|outcome| outcome.decision).collect(),
-    }
 }
 
 /// Reads the state of the limiter that `spec` names.
@@ -196,6 +124,95 @@ fn read<'k, 'call>(
     Stored::read(call, key, &identity, &spec.quota, now)
 }
 
+impl Limits<'_, '_, '_> {
+    /// Decides all limits, and stores what they come to; answers whether one denies the call.
+    #[inline(always)]
+    fn conclude(
+        self,
+        call: &Call<'_>,
+        keys: &[Key<'_>],
+        outcomes: &mut [Outcome],
+        purpose: Purpose,
+        now: Time,
+    ) -> Result<bool, Error> {
+        for (index, key) in keys.iter().enumerate() {
+            let mut on_key = self.iter().filter(|(spec, _)| spec.key == index);
+            if !on_key.any(|(_, stored)| stored.is_found()) {
+                check_hash(key, is_tag).map_err(|error| self.error_of_key(error, index))?;
+            }
+        }
+        self.decide(outcomes, now, purpose.extent())?;
+        let denied = self.denials(outcomes).any(|denies| denies);
+        if denied && self.specs.len() > 1 && purpose != Purpose::Peek {
+            // Decisions store nothing, so those that were made as if all limits allowed the call are made anew.
+            self.decide(outcomes, now, Extent::Denied)?;
+        }
+        if outcomes.iter().any(|outcome| !matches!(outcome.change, Change::None)) {
+            for (index, key) in keys.iter().enumerate() {
+                let on_key = self.iter().zip(outcomes.iter()).filter(|((spec, _), _)| spec.key == index);
+                commit(call, key, on_key.map(|((_, stored), outcome)| (stored, outcome)), now)
+                    .map_err(|error| self.error_of_key(error, index))?;
+            }
+        }
+        Ok(denied)
+    }
+
+    /// Each limit, with its state.
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = (&Spec<'_>, &Stored<'_, '_>)> + Clone {
+        self.specs.iter().zip(self.states)
+    }
+
+    /// Decides each limit, as far as `extent` says.
+    #[inline(always)]
+    fn decide(self, outcomes: &mut [Outcome], now: Time, extent: Extent) -> Result<(), Error> {
+        for (index, ((spec, stored), outcome)) in self.iter().zip(outcomes).enumerate() {
+            stored
+                .decide(&spec.quota, &spec.charge, now, extent, outcome)
+                .map_err(|error| of_limit(error, spec, self.several(index)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether each limit denies the whole call; one that is forced never does.
+    #[inline(always)]
+    fn denials(&self, outcomes: &[Outcome]) -> impl Iterator<Item = bool> {
+        self.specs
+            .iter()
+            .zip(outcomes)
+            .map(|(spec, outcome)| outcome.verdict.denies() && spec.charge.mode != Mode::Force)
+    }
+
+    fn answer(self, outcomes: &[Outcome], denied: bool) -> Answer {
+        let (mut longest, mut never) = (0, false);
+        for (denies, Outcome { verdict, decision, .. }) in self.denials(outcomes).zip(outcomes) {
+            if if denied { denies } else { verdict.allowed > 0 } {
+                longest = decision.retry_after_ms.max(longest);
+                never |= decision.retry_after_ms < 0;
+            }
+        }
+        Answer {
+            allowed: !denied,
+            retry_after_ms: if never { -1 } else { longest },
+            decisions: outcomes.iter().map(|outcome| outcome.decision).collect(),
+        }
+    }
+
+    /// The index of a limit, if there are several.
+    fn several(self, index: usize) -> Option<usize> {
+        (self.specs.len() > 1).then_some(index)
+    }
+
+    /// An error of the key of that index: of the first limit on it.
+    #[cold]
+    fn error_of_key(self, error: StateError, key: usize) -> Error {
+        match self.specs.iter().enumerate().find(|(_, spec)| spec.key == key) {
+            Some((index, spec)) => of_limit(error, spec, self.several(index)),
+            None => Error::State(error, false),
+        }
+    }
+}
+
 /// An error of a limit, which is named by its index if there are several.
 #[cold]
 fn of_limit(error: StateError, spec: &Spec<'_>, index: Option<usize>) -> Error {
@@ -203,15 +220,5 @@ fn of_limit(error: StateError, spec: &Spec<'_>, index: Option<usize>) -> Error {
     match index {
         Some(index) => error.in_limit(index, spec.grammar.word),
         None => error,
-    }
-}
-
-/// An error of the key of that index: of the first limit on it.
-#[cold]
-fn of_key(error: StateError, key: usize, limits: &[Limit<'_, '_, '_>]) -> Error {
-    let first = limits.iter().enumerate().find(|(_, limit)| limit.spec.key == key);
-    match first {
-        Some((index, limit)) => of_limit(error, limit.spec, (limits.len() > 1).then_some(index)),
-        None => Error::State(error, false),
     }
 }

@@ -134,33 +134,39 @@ impl<'w> Spec<'w> {
     /// Reads the options that come next.
     fn read_options<W: AsRef<[u8]>>(&mut self, reader: &mut Reader<'w, W>) -> Result<(), Error> {
         let mut seen = 0;
+        let (mut is_aligned, mut offset) = (false, None);
         while let Some(word) = reader.peek() {
-            let find = |(_, name, part, _): &&(_, &str, _, _)| is(word, name) && self.grammar.has(*part);
-            let Some((option, name, _, bit)) = OptionWord::ALL.iter().find(find) else { break };
+            let Some((option, name, part, bit)) = OptionWord::ALL.iter().find(|row| is(word, row.1)) else {
+                break;
+            };
+            if !self.grammar.has(*part) {
+                break;
+            }
             if seen & bit != 0 {
                 return Err(Error::OptionTwice(name));
             }
             seen |= bit;
             reader.take();
-            let Self { quota, charge, .. } = self;
             match option {
-                OptionWord::Align => quota.offset = quota.offset.or(Some(Span::ZERO)),
-                OptionWord::Offset => quota.offset = Some(duration(name, reader.take(), 0)?),
-                OptionWord::Cost => charge.cost = whole(name, reader.take(), -MAX_UNITS, MAX_UNITS)?,
-                OptionWord::Force | OptionWord::Partial if charge.mode != Mode::Whole => {
+                OptionWord::Align => is_aligned = true,
+                OptionWord::Offset => offset = Some(duration(name, reader.take(), 0)?),
+                OptionWord::Cost => self.charge.cost = whole(name, reader.take(), -MAX_UNITS, MAX_UNITS)?,
+                OptionWord::Force | OptionWord::Partial if self.charge.mode != Mode::Whole => {
                     return Err(Error::TwoModes);
                 }
-                OptionWord::Force => charge.mode = Mode::Force,
-                OptionWord::Partial => charge.mode = Mode::Partial,
+                OptionWord::Force => self.charge.mode = Mode::Force,
+                OptionWord::Partial => self.charge.mode = Mode::Partial,
                 OptionWord::As => self.name = limiter_name(name, reader.take())?,
             }
         }
-        let saw =
-            |wanted| OptionWord::ALL.iter().any(|(option, .., bit)| *option == wanted && seen & bit != 0);
-        if saw(OptionWord::Offset) && !saw(OptionWord::Align) {
-            return Err(Error::OffsetAlone);
+        match (is_aligned, offset) {
+            (false, Some(_)) => Err(Error::OffsetAlone),
+            (false, None) => Ok(()),
+            (true, offset) => {
+                self.quota.offset = Some(offset.unwrap_or(Span::ZERO));
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 

@@ -77,17 +77,23 @@ fn entry(of: &Member) -> Option<Entry> {
     // Saturates where a score was never a time; `checked` refuses that.
     #[allow(clippy::cast_possible_truncation)]
     let at = Time::from_us(of.score as i64);
-    let bytes = of.text.bytes();
-    let (total, rest) = text::leading_number(bytes)?;
-    let units = match rest {
-        [] => 1,
-        [b':', b'1'..=b'9', ..] => text::number(rest.get(1..)?).filter(|units| *units != 1)?,
-        _ => return None,
-    };
-    let has_leading_zero = bytes.len() > 1 && bytes.first() == Some(&b'0') && total > 0
-        || total == 0 && !matches!(bytes, [b'0'] | [b'0', b':', ..]);
-    if has_leading_zero || score(at).to_bits() != of.score.to_bits() {
+    if score(at).to_bits() != of.score.to_bits() {
         return None;
     }
-    Entry::checked(at, total, units)
+    let bytes = of.text.bytes();
+    // No number begins with 0 but 0 itself.
+    if let [b'0', b'0'..=b'9', ..] = bytes {
+        return None;
+    }
+    if let Some(total) = text::number(bytes) {
+        return Entry::checked(at, total, 1);
+    }
+    let (total, rest) = text::leading_number(bytes)?;
+    match rest {
+        [b':', b'1'..=b'9', ..] => {
+            let units = text::number(rest.get(1..)?).filter(|units| *units != 1)?;
+            Entry::checked(at, total, units)
+        }
+        _ => None,
+    }
 }

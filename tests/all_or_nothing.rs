@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support;
-use crate::support::{Observed, START, Server, Several, State, frozen, purge};
+use crate::support::{Observed, START, Server, Several, State, frozen, purge, words};
 
 /// One limit of each kind, 10 units in 10 seconds, on keys of their own.
 const FIVE: [&str; 5] = [
@@ -164,27 +164,31 @@ fn an_error_in_any_position_leaves_every_key_untouched() {
     }
     // A replica's eye, so that the offset moves with every effect.
     let _stream = support::Stream::join(&server);
-    let wrong_type = "WRONGTYPE Operation against a key holding the wrong kind of value";
-    let other_data = "ERR key holds other data";
-    for (bad, error) in [
-        ("string FIXED 10 10s", wrong_type),
-        ("list TOKENBUCKET 10 10 10s", wrong_type),
-        ("set SLIDINGLOG 10 10s", wrong_type),
-        ("fw SLIDINGLOG 10 10s", wrong_type),
-        ("log LEAKYBUCKET 10 10 10s", wrong_type),
-        ("string SLIDINGLOG 10 10s", wrong_type),
-        ("hash-of-others SLIDINGCOUNTER 10 10s", other_data),
-        ("zset-of-others SLIDINGLOG 10 10s", other_data),
-        ("bad FIXED 10 10s", "ERR field 'fw:10000' holds other data"),
-        (too_much, "ERR COST must not take the used units above 4000000000000"),
+    let wrong_type = "Operation against a key holding the wrong kind of value";
+    let of_logs = format!("{wrong_type}: if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone");
+    let of_hashes = format!("{wrong_type}: if it is other limiters', a SLIDINGLOG must have its key alone");
+    let other_data = "key holds other data";
+    for (bad, code, error) in [
+        ("string FIXED 10 10s", "WRONGTYPE", wrong_type),
+        ("list TOKENBUCKET 10 10 10s", "WRONGTYPE", wrong_type),
+        ("set SLIDINGLOG 10 10s", "WRONGTYPE", wrong_type),
+        ("fw SLIDINGLOG 10 10s", "WRONGTYPE", &of_hashes),
+        ("log LEAKYBUCKET 10 10 10s", "WRONGTYPE", &of_logs),
+        ("string SLIDINGLOG 10 10s", "WRONGTYPE", wrong_type),
+        ("hash-of-others SLIDINGCOUNTER 10 10s", "ERR", other_data),
+        ("zset-of-others SLIDINGLOG 10 10s", "ERR", other_data),
+        ("bad FIXED 10 10s", "ERR", "field 'fw:10000' holds other data"),
+        (too_much, "ERR", "COST must not take the used units above 4000000000000"),
     ] {
-        let bad_key = bad.split(' ').next().unwrap();
+        let [bad_key, algorithm, ..] = words(bad)[..] else { panic!("{bad}") };
         for position in 0..=FIVE.len() {
             let mut limits = five_with("COST 2");
             // A key may not hold a log and something else in one call, which is another error.
             limits.retain(|limit| !limit.starts_with(&format!("{bad_key} ")));
-            limits.insert(position.min(limits.len()), bad.into());
-            assert_eq!(fail_idly(&server, &all(&limits)), error, "{bad} at {position}");
+            let position = position.min(limits.len());
+            limits.insert(position, bad.into());
+            let expected = format!("{code} limit {} ({algorithm}): {error}", position + 1);
+            assert_eq!(fail_idly(&server, &all(&limits)), expected, "{bad} at {position}");
         }
     }
 }
@@ -355,27 +359,31 @@ fn keys_and_names_are_any_bytes_and_any_case_of_words_does() {
 fn the_same_limit_twice_is_an_error_before_any_key_is_read() {
     let server = frozen();
     server.ask_value("SET string 1");
-    for limits in [
-        "FIXED 10 1m FIXED 10 1m",
-        "FIXED 10 1m FIXED 20 60s COST 0",
-        "FIXED 10 1m AS a FIXED 10 1m FIXED 10 1m AS a",
-        "FIXED 10 1m ALIGN FIXED 10 1m ALIGN OFFSET 5s",
-        "TOKENBUCKET 10 1 1s TOKENBUCKET 20 2 1000ms",
-        "LEAKYBUCKET 10 1 1s AS a LEAKYBUCKET 10 1 1s AS a",
-        "SLIDINGCOUNTER 10 1h SLIDINGCOUNTER 10 60m",
+    let error = |number: usize, word: &str| {
+        format!(
+            "ERR limit {number} ({word}): the same {word} is given twice: give one of them a name with AS"
+        )
+    };
+    for (limits, number, word) in [
+        ("FIXED 10 1m FIXED 10 1m", 2, "FIXED"),
+        ("FIXED 10 1m FIXED 20 60s COST 0", 2, "FIXED"),
+        ("FIXED 10 1m AS a FIXED 10 1m FIXED 10 1m AS a", 3, "FIXED"),
+        ("FIXED 10 1m ALIGN FIXED 10 1m ALIGN OFFSET 5s", 2, "FIXED"),
+        ("TOKENBUCKET 10 1 1s TOKENBUCKET 20 2 1000ms", 2, "TOKENBUCKET"),
+        ("LEAKYBUCKET 10 1 1s AS a LEAKYBUCKET 10 1 1s AS a", 2, "LEAKYBUCKET"),
+        ("SLIDINGCOUNTER 10 1h SLIDINGCOUNTER 10 60m", 2, "SLIDINGCOUNTER"),
     ] {
-        for line in [
-            format!("RL.ALL k {limits}"),
-            format!("RL.PEEK k {limits}"),
-            format!("RL.ALL string {limits}"),
-            format!("RL.ALL string FIXED 1 1d KEY k {limits}"),
+        for (line, number) in [
+            (format!("RL.ALL k {limits}"), number),
+            (format!("RL.PEEK k {limits}"), number),
+            (format!("RL.ALL string {limits}"), number),
+            (format!("RL.ALL string FIXED 1 1d KEY k {limits}"), number + 1),
         ] {
-            let error = fail_idly(&server, &line);
-            assert!(error.starts_with("ERR the same ") && error.contains("twice"), "{line}: {error}");
+            assert_eq!(fail_idly(&server, &line), error(number, word), "{line}");
         }
     }
-    let error = fail_idly(&server, "RL.ALL k FIXED 10 1m KEY string FIXED 10 1m KEY k FIXED 5 1m");
-    assert!(error.contains("the same FIXED is given twice"), "{error}");
+    let line = "RL.ALL k FIXED 10 1m KEY string FIXED 10 1m KEY k FIXED 5 1m";
+    assert_eq!(fail_idly(&server, line), error(3, "FIXED"));
 }
 
 #[test]
@@ -392,20 +400,23 @@ fn limits_that_differ_in_key_algorithm_window_or_name_go_together() {
 fn a_log_shares_its_key_with_nothing() {
     let server = frozen();
     server.ask_value("SET string 1");
-    for limits in [
-        "SLIDINGLOG 10 1s SLIDINGLOG 10 1m",
-        "SLIDINGLOG 10 1s FIXED 10 1s",
-        "TOKENBUCKET 10 1 1s SLIDINGLOG 10 1s",
-        "SLIDINGLOG 10 1s KEY j FIXED 10 1s KEY k LEAKYBUCKET 10 1 1s",
-        "SLIDINGLOG 10 1s KEY j FIXED 10 1s KEY k SLIDINGLOG 10 1s",
+    for (limits, limit) in [
+        ("SLIDINGLOG 10 1s SLIDINGLOG 10 1m", "2 (SLIDINGLOG)"),
+        ("SLIDINGLOG 10 1s FIXED 10 1s", "2 (FIXED)"),
+        ("TOKENBUCKET 10 1 1s SLIDINGLOG 10 1s", "2 (SLIDINGLOG)"),
+        ("SLIDINGLOG 10 1s KEY j FIXED 10 1s KEY k LEAKYBUCKET 10 1 1s", "3 (LEAKYBUCKET)"),
+        ("SLIDINGLOG 10 1s KEY j FIXED 10 1s KEY k SLIDINGLOG 10 1s", "3 (SLIDINGLOG)"),
     ] {
-        for command in ["RL.ALL", "RL.PEEK"] {
-            let error = fail_idly(&server, &format!("{command} k {limits}"));
-            assert_eq!(error, "ERR a SLIDINGLOG must have a key of its own", "{limits}");
+        // Before any key is read, too: one holds a string.
+        for start in ["RL.ALL k", "RL.PEEK k", "RL.ALL string", "RL.PEEK string"] {
+            let key = &start[start.len() - 1..];
+            let limits = if key == "k" { limits.into() } else { limits.replace("KEY k", "KEY string") };
+            let expected = format!(
+                "ERR limit {limit}: a SLIDINGLOG must have its key alone: give the other limits another key"
+            );
+            assert_eq!(fail_idly(&server, &format!("{start} {limits}")), expected, "{limits}");
         }
     }
-    let error = fail_idly(&server, "RL.ALL string SLIDINGLOG 10 1s SLIDINGLOG 10 1m");
-    assert_eq!(error, "ERR a SLIDINGLOG must have a key of its own");
     assert_eq!(server.ask_several("RL.ALL k SLIDINGLOG 10 1s KEY j SLIDINGLOG 10 1s").allowed, 1);
 }
 
@@ -421,9 +432,13 @@ fn one_call_takes_up_to_64_limits() {
             (0..count).map(|number| format!("many:{number} SLIDINGLOG 10 1m")).collect();
         all(&limits)
     };
-    for line in [on_one_key(65), on_many_keys(65), on_one_key(64) + " KEY two FIXED 1 1s"] {
-        let error = fail_idly(&server, &line);
-        assert_eq!(error, "ERR at most 64 limits are possible in one call");
+    for (line, word) in [
+        (on_one_key(65), "FIXED"),
+        (on_many_keys(65), "SLIDINGLOG"),
+        (on_one_key(64) + " KEY two FIXED 1 1s", "FIXED"),
+    ] {
+        let error = format!("ERR limit 65 ({word}): at most 64 limits are possible in one call");
+        assert_eq!(fail_idly(&server, &line), error);
     }
     for line in [on_one_key(1), on_one_key(64), on_many_keys(64)] {
         let reply = server.ask_several(&line);
@@ -439,11 +454,17 @@ fn partial_is_an_error_in_all_and_force_and_partial_in_peek() {
     server.ask_value("SET string 1");
     for key in ["k", "string"] {
         for (line, error) in [
-            ("RL.ALL {} FIXED 10 1s PARTIAL", "ERR PARTIAL is not possible in RL.ALL"),
-            ("RL.ALL {} FIXED 10 1m FIXED 10 1s PARTIAL COST 0", "ERR PARTIAL is not possible in RL.ALL"),
-            ("RL.PEEK {} FIXED 10 1s PARTIAL", "ERR PARTIAL is not possible in RL.PEEK"),
-            ("RL.PEEK {} FIXED 10 1s FORCE", "ERR FORCE is not possible in RL.PEEK"),
-            ("RL.PEEK {} FIXED 10 1m FIXED 10 1s FORCE COST -1", "ERR FORCE is not possible in RL.PEEK"),
+            ("RL.ALL {} FIXED 10 1s PARTIAL", "ERR limit 1 (FIXED): PARTIAL is not possible in RL.ALL"),
+            (
+                "RL.ALL {} FIXED 10 1m FIXED 10 1s PARTIAL COST 0",
+                "ERR limit 2 (FIXED): PARTIAL is not possible in RL.ALL",
+            ),
+            ("RL.PEEK {} FIXED 10 1s PARTIAL", "ERR limit 1 (FIXED): PARTIAL is not possible in RL.PEEK"),
+            ("RL.PEEK {} FIXED 10 1s FORCE", "ERR limit 1 (FIXED): FORCE is not possible in RL.PEEK"),
+            (
+                "RL.PEEK {} FIXED 10 1m FIXED 10 1s FORCE COST -1",
+                "ERR limit 2 (FIXED): FORCE is not possible in RL.PEEK",
+            ),
         ] {
             assert_eq!(fail_idly(&server, &line.replace("{}", key)), error);
         }
@@ -453,33 +474,51 @@ fn partial_is_an_error_in_all_and_force_and_partial_in_peek() {
 #[test]
 fn words_that_make_no_call_are_errors() {
     let server = frozen();
-    for words in [
-        "k",
-        "k FIXED",
-        "k FIXED 10",
-        "k FIXED 10 1s KEY",
-        "k FIXED 10 1s KEY j",
-        "k FIXED 10 1s KEY j KEY i FIXED 10 1s",
-        "k KEY j FIXED 10 1s",
-        "k FIXED 10 1s more",
-        "k FIXED 10 1s AS",
-        "k FIXED 10 1s COST",
-        "k RL.FIXED 10 1s",
-        "k GCRA 10 1s",
-        "k TOKENBUCKET 10 1s",
-        "k SLIDINGLOG 10 1s AS name",
-        "k SLIDINGLOG 10 1s AS KEY j FIXED 10 1s",
-        "k FIXED 10 1s ALIGN OFFSET KEY j FIXED 10 1s",
-        "k SLIDINGCOUNTER 10 1s ALIGN",
-        "k FIXED 10 1s FORCE PARTIAL",
-        "k FIXED 10 1s COST 1 COST 1",
+    let algorithms = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
+    let no_algorithm = &*format!("a limit is missing: it must begin with its algorithm, one of {algorithms}");
+    let unknown =
+        |word: &str| format!("a limit must begin with its algorithm, one of {algorithms}, not '{word}'");
+    let cost = "a whole number from -1000000000000 to 1000000000000";
+    let name = "a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE";
+    let duration = "a whole number with a unit ms, s, m, h or d, from";
+    let no_key = "KEY must be followed by a key and its limits";
+    for (words, error) in [
+        ("k FIXED 10 1s KEY", no_key),
+        ("k FIXED 10 1s KEY j", no_algorithm),
+        ("k FIXED 10 1s KEY j KEY i FIXED 10 1s", &unknown("KEY")),
+        ("k KEY j FIXED 10 1s", &unknown("KEY")),
+        ("k FIXED 10 1s more", &unknown("more")),
+        ("k FIXED 10 1s AS", &format!("limit 1 (FIXED): AS is missing: it must be {name}")),
+        ("k FIXED 10 1s COST", &format!("limit 1 (FIXED): COST is missing: it must be {cost}")),
+        ("k RL.FIXED 10 1s", &unknown("RL.FIXED")),
+        ("k GCRA 10 1s", &unknown("GCRA")),
+        (
+            "k TOKENBUCKET 10 1s",
+            "limit 1 (TOKENBUCKET): refill must be a whole number from 1 to 1000000000000, not '1s'",
+        ),
+        ("k SLIDINGLOG 10 1s AS name", &unknown("AS")),
+        ("k SLIDINGLOG 10 1s AS KEY j FIXED 10 1s", &unknown("AS")),
+        (
+            "k FIXED 10 1s ALIGN OFFSET KEY j FIXED 10 1s",
+            &format!("limit 1 (FIXED): OFFSET must be {duration} 0ms to 3660d, not 'KEY'"),
+        ),
+        ("k SLIDINGCOUNTER 10 1s ALIGN", &unknown("ALIGN")),
+        (
+            "k FIXED 10 1s FORCE PARTIAL",
+            "limit 1 (FIXED): FORCE and PARTIAL exclude each other: give one of them",
+        ),
+        ("k FIXED 10 1s COST 1 COST 1", "limit 1 (FIXED): COST must not be given twice"),
     ] {
         for command in ["RL.ALL", "RL.PEEK"] {
-            let error = fail_idly(&server, &format!("{command} {words}"));
-            assert!(error.starts_with("ERR "), "{words}: {error}");
+            assert_eq!(fail_idly(&server, &format!("{command} {words}")), format!("ERR {error}"), "{words}");
         }
     }
-    assert_eq!(fail_idly(&server, "RL.ALL k GCRA 10 1s"), "ERR syntax error near 'GCRA'");
+    for words in ["", "k", "k FIXED", "k FIXED 10"] {
+        for command in ["rl.all", "rl.peek"] {
+            let error = format!("err wrong number of arguments for '{command}' command");
+            assert_eq!(fail_idly(&server, &format!("{command} {words}")).to_lowercase(), error, "{words}");
+        }
+    }
 }
 
 // Peek.

@@ -3,6 +3,8 @@
 use crate::support::{Observed, START, Server, State, frozen};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+const OF_LOGS: &str = "WRONGTYPE Operation against a key holding the wrong kind of value: if it is a \
+                       SLIDINGLOG's, a SLIDINGLOG must have its key alone";
 
 /// The five replies: limited, limit, remaining, retry after, reset after (both in seconds).
 type Five = [i64; 5];
@@ -221,7 +223,7 @@ fn numbers_out_of_range_are_errors_that_name_them() {
                 let mut words = ["CL.THROTTLE", key, "15", "30", "60", "1"];
                 words[2 + index] = bad;
                 let before = State::of(&server);
-                let expected = format!("ERR {name} must be a whole number from {}", range);
+                let expected = format!("ERR {name} must be a whole number from {range}, not '{bad}'");
                 assert_eq!(server.error(&words), expected, "{words:?}");
                 assert_eq!(State::of(&server), before, "{words:?}");
             }
@@ -245,9 +247,9 @@ fn keys_of_other_types_are_errors() {
     for (preparation, expected) in [
         ("RPUSH k 1", WRONG_TYPE),
         ("SADD k 1", WRONG_TYPE),
-        ("ZADD k 1 1", WRONG_TYPE),
+        ("ZADD k 1 1", OF_LOGS),
         ("XADD k 1-1 a b", WRONG_TYPE),
-        ("RL.SLIDINGLOG k 10 1m", WRONG_TYPE),
+        ("RL.SLIDINGLOG k 10 1m", OF_LOGS),
         ("SETBIT k 7 1", WRONG_TYPE),
         ("PFADD k 1", WRONG_TYPE),
         ("HSET k name 1", "ERR key holds other data"),

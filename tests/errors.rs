@@ -7,7 +7,8 @@ const RATE: &str = "a whole number from 1 to 1000000000000";
 const COST: &str = "a whole number from -1000000000000 to 1000000000000";
 const DURATION: &str = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d";
 const OFFSET: &str = "a whole number with a unit ms, s, m, h or d, from 0ms to 3660d";
-const NAME: &str = "a name of 1 to 32 of A-Z a-z 0-9 _ . -";
+const NAME: &str = "a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE";
+const ALGORITHMS: &str = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
 
 /// A server whose keys hold limiters, so that an error has something to spoil: `hash`, `log`.
 fn in_use() -> Server {
@@ -39,6 +40,16 @@ fn with<'a>(line: &'a str, word: &'a str) -> Vec<&'a str> {
     words(line).into_iter().map(|part| if part == "{}" { word } else { part }).collect()
 }
 
+/// What an argument is told that accepts something else than `word`.
+fn not(name: &str, accepts: &str, word: &str) -> String {
+    format!("{name} must be {accepts}, not '{}'", shown(word.as_bytes()))
+}
+
+/// A word as errors repeat it: 64 bytes of it at most, escaped.
+fn shown(word: &[u8]) -> String {
+    word[..word.len().min(64)].escape_ascii().to_string()
+}
+
 const NOT_WHOLE: [&str; 17] = [
     "", " ", "x", "+1", "1.5", "1.0", ".5", "1e3", "0x10", "1_000", "1,000", " 1", "1 ", "--1", "-", "1s",
     "\u{661}",
@@ -60,25 +71,31 @@ fn a_number_is_whole_and_within_its_range() {
     let below_1 = ["0", "-0", "-1"];
     let below_cost = ["-1000000000001", "-9223372036854775808", "-9223372036854775809"];
     let above = ["1000000000001", "999999999999999999"];
-    for (line, name, accepts, below) in [
-        ("RL.TOKENBUCKET hash {} 1 1h", "capacity", LIMIT, &below_0[..]),
-        ("RL.TOKENBUCKET hash 10 {} 1h", "refill", RATE, &below_1),
-        ("RL.TOKENBUCKET hash 10 1 1h COST {}", "COST", COST, &below_cost),
-        ("RL.LEAKYBUCKET hash {} 1 1h", "capacity", LIMIT, &below_0),
-        ("RL.LEAKYBUCKET hash 10 {} 1h", "leak", RATE, &below_1),
-        ("RL.LEAKYBUCKET hash 10 1 1h COST {}", "COST", COST, &below_cost),
-        ("RL.FIXED hash {} 1h", "limit", LIMIT, &below_0),
-        ("RL.FIXED hash 10 1h COST {}", "COST", COST, &below_cost),
-        ("RL.SLIDINGCOUNTER hash {} 1h", "limit", LIMIT, &below_0),
-        ("RL.SLIDINGCOUNTER hash 10 1h COST {}", "COST", COST, &below_cost),
-        ("RL.SLIDINGLOG log {} 1h", "limit", LIMIT, &below_0),
-        ("RL.SLIDINGLOG log 10 1h COST {}", "COST", COST, &below_cost),
-        ("RL.ALL hash FIXED 10 1h FIXED {} 1m", "limit", LIMIT, &below_0),
-        ("RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h COST {}", "COST", COST, &below_cost),
-        ("RL.PEEK hash FIXED 10 1h TOKENBUCKET 1 {} 1m", "refill", RATE, &below_1),
+    for (line, prefix, name, accepts, below) in [
+        ("RL.TOKENBUCKET hash {} 1 1h", "", "capacity", LIMIT, &below_0[..]),
+        ("RL.TOKENBUCKET hash 10 {} 1h", "", "refill", RATE, &below_1),
+        ("RL.TOKENBUCKET hash 10 1 1h COST {}", "", "COST", COST, &below_cost),
+        ("RL.LEAKYBUCKET hash {} 1 1h", "", "capacity", LIMIT, &below_0),
+        ("RL.LEAKYBUCKET hash 10 {} 1h", "", "leak", RATE, &below_1),
+        ("RL.LEAKYBUCKET hash 10 1 1h COST {}", "", "COST", COST, &below_cost),
+        ("RL.FIXED hash {} 1h", "", "limit", LIMIT, &below_0),
+        ("RL.FIXED hash 10 1h COST {}", "", "COST", COST, &below_cost),
+        ("RL.SLIDINGCOUNTER hash {} 1h", "", "limit", LIMIT, &below_0),
+        ("RL.SLIDINGCOUNTER hash 10 1h COST {}", "", "COST", COST, &below_cost),
+        ("RL.SLIDINGLOG log {} 1h", "", "limit", LIMIT, &below_0),
+        ("RL.SLIDINGLOG log 10 1h COST {}", "", "COST", COST, &below_cost),
+        ("RL.ALL hash FIXED 10 1h FIXED {} 1m", "limit 2 (FIXED): ", "limit", LIMIT, &below_0),
+        (
+            "RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h COST {}",
+            "limit 2 (SLIDINGLOG): ",
+            "COST",
+            COST,
+            &below_cost,
+        ),
+        ("RL.PEEK hash FIXED 10 1h TOKENBUCKET 1 {} 1m", "limit 2 (TOKENBUCKET): ", "refill", RATE, &below_1),
     ] {
-        let error = format!("ERR {name} must be {accepts}");
         for word in NOT_WHOLE.iter().chain(&TOO_LONG).chain(below).chain(&above) {
+            let error = format!("ERR {prefix}{}", not(name, accepts, word));
             refuses(&server, &with(line, word), &error);
         }
     }
@@ -104,19 +121,19 @@ fn a_duration_has_a_unit_and_is_within_its_range() {
         "106751991167301d",
         "1000000000000000000000s",
     ];
-    for (line, name, accepts, below) in [
-        ("RL.TOKENBUCKET hash 10 1 {}", "period", DURATION, &["0ms", "0s", "0d"][..]),
-        ("RL.LEAKYBUCKET hash 10 1 {}", "period", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.FIXED hash 10 {}", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.FIXED hash 10 {} ALIGN", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.FIXED hash 10 1h ALIGN OFFSET {}", "OFFSET", OFFSET, &["-1ms"]),
-        ("RL.SLIDINGCOUNTER hash 10 {}", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.SLIDINGLOG log 10 {}", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.ALL hash FIXED 10 1h FIXED 10 {}", "window", DURATION, &["0ms"]),
-        ("RL.PEEK hash FIXED 10 1h FIXED 10 {}", "window", DURATION, &["0ms"]),
+    for (line, prefix, name, accepts, below) in [
+        ("RL.TOKENBUCKET hash 10 1 {}", "", "period", DURATION, &["0ms", "0s", "0d"][..]),
+        ("RL.LEAKYBUCKET hash 10 1 {}", "", "period", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.FIXED hash 10 {}", "", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.FIXED hash 10 {} ALIGN", "", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET {}", "", "OFFSET", OFFSET, &["-1ms"]),
+        ("RL.SLIDINGCOUNTER hash 10 {}", "", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.SLIDINGLOG log 10 {}", "", "window", DURATION, &["0ms", "0s", "0d"]),
+        ("RL.ALL hash FIXED 10 1h FIXED 10 {}", "limit 2 (FIXED): ", "window", DURATION, &["0ms"]),
+        ("RL.PEEK hash FIXED 10 1h FIXED 10 {}", "limit 2 (FIXED): ", "window", DURATION, &["0ms"]),
     ] {
-        let error = format!("ERR {name} must be {accepts}");
         for word in wrong.iter().chain(below).chain(&above) {
+            let error = format!("ERR {prefix}{}", not(name, accepts, word));
             refuses(&server, &with(line, word), &error);
         }
     }
@@ -125,38 +142,96 @@ fn a_duration_has_a_unit_and_is_within_its_range() {
 #[test]
 fn a_name_is_short_and_plain() {
     let server = in_use();
-    let error = format!("ERR AS must be {NAME}");
     let too_long = "x".repeat(33);
-    for line in [
-        "RL.TOKENBUCKET hash 10 1 1h AS {}",
-        "RL.LEAKYBUCKET hash 10 1 1h AS {}",
-        "RL.FIXED hash 10 1h AS {}",
-        "RL.SLIDINGCOUNTER hash 10 1h AS {}",
-        "RL.ALL hash FIXED 10 1h AS {}",
+    let far_too_long = "x".repeat(100);
+    for (line, prefix) in [
+        ("RL.TOKENBUCKET hash 10 1 1h AS {}", ""),
+        ("RL.LEAKYBUCKET hash 10 1 1h AS {}", ""),
+        ("RL.FIXED hash 10 1h AS {}", ""),
+        ("RL.SLIDINGCOUNTER hash 10 1h AS {}", ""),
+        ("RL.ALL hash FIXED 10 1h AS {}", "limit 1 (FIXED): "),
+        ("RL.PEEK hash FIXED 10 1h TOKENBUCKET 10 1 1h AS {}", "limit 2 (TOKENBUCKET): "),
     ] {
-        for name in ["", " ", "a b", "a:b", "a@b", "a/b", "{a}", "a\0b", "\u{e4}", "a\n", "*", &too_long] {
-            refuses(&server, &with(line, name), &error);
+        for name in [
+            "",
+            " ",
+            "a b",
+            "a:b",
+            "a@b",
+            "a/b",
+            "{a}",
+            "a\0b",
+            "\u{e4}",
+            "a\n",
+            "*",
+            "'",
+            &too_long,
+            &far_too_long,
+            // Words before which a key stands, or may stand one day, in any case.
+            "KEY",
+            "key",
+            "Key",
+            "BLOCK",
+            "bLOCK",
+            "OVERRIDE",
+            "override",
+        ] {
+            refuses(&server, &with(line, name), &format!("ERR {prefix}{}", not("AS", NAME, name)));
         }
+    }
+    for name in ["KEYS", "KE", "BLOCKS", "OVERRIDES", "-", "_", ".", "0", "FORCE", "x", &too_long[1..]] {
+        assert_eq!(server.ints(&with("RL.FIXED hash 10 1h AS {}", name))[6], 1, "{name}");
     }
 }
 
 #[test]
 fn an_option_needs_its_value() {
     let server = in_use();
-    for (line, name, accepts) in [
-        ("RL.FIXED hash 10 1h COST", "COST", COST),
-        ("RL.FIXED hash 10 1h AS", "AS", NAME),
-        ("RL.FIXED hash 10 1h ALIGN OFFSET", "OFFSET", OFFSET),
-        ("RL.FIXED hash 10 1h COST AS a", "COST", COST),
-        ("RL.FIXED hash 10 1h ALIGN OFFSET COST 1", "OFFSET", OFFSET),
-        ("RL.SLIDINGLOG log 10 1h COST", "COST", COST),
-        // The words of a SPEC are counted by the command, not by the server.
-        ("RL.ALL hash TOKENBUCKET 10 1", "period", DURATION),
-        ("RL.ALL hash FIXED 10 1h FIXED", "limit", LIMIT),
-        ("RL.ALL hash FIXED 10 1h FIXED 10", "window", DURATION),
-        ("RL.PEEK hash FIXED 10 1h COST", "COST", COST),
+    for (line, prefix, name, accepts) in [
+        ("RL.FIXED hash 10 1h COST", "", "COST", COST),
+        ("RL.FIXED hash 10 1h AS", "", "AS", NAME),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET", "", "OFFSET", OFFSET),
+        ("RL.SLIDINGLOG log 10 1h COST", "", "COST", COST),
+        ("RL.PEEK hash FIXED 10 1h COST", "limit 1 (FIXED): ", "COST", COST),
+        ("RL.ALL hash FIXED 10 1m FIXED 10 1h AS", "limit 2 (FIXED): ", "AS", NAME),
     ] {
-        refuses(&server, &words(line), &format!("ERR {name} must be {accepts}"));
+        refuses(&server, &words(line), &format!("ERR {prefix}{name} is missing: it must be {accepts}"));
+    }
+    // The next word is taken for it.
+    for (line, prefix, name, accepts, word) in [
+        ("RL.FIXED hash 10 1h COST AS a", "", "COST", COST, "AS"),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET COST 1", "", "OFFSET", OFFSET, "COST"),
+        ("RL.ALL hash FIXED 10 1h COST FIXED 10 1m", "limit 1 (FIXED): ", "COST", COST, "FIXED"),
+        ("RL.ALL hash FIXED 10 1h AS KEY log SLIDINGLOG 10 1m", "limit 1 (FIXED): ", "AS", NAME, "KEY"),
+    ] {
+        refuses(&server, &words(line), &format!("ERR {prefix}{}", not(name, accepts, word)));
+    }
+}
+
+/// The words of a SPEC are counted by the command, not by the server.
+#[test]
+fn a_limit_that_ends_too_early_names_the_argument_it_lacks() {
+    let server = in_use();
+    for (limit, name, accepts) in [
+        ("TOKENBUCKET", "capacity", LIMIT),
+        ("TOKENBUCKET 10", "refill", RATE),
+        ("TOKENBUCKET 10 1", "period", DURATION),
+        ("LEAKYBUCKET", "capacity", LIMIT),
+        ("LEAKYBUCKET 10", "leak", RATE),
+        ("LEAKYBUCKET 10 1", "period", DURATION),
+        ("FIXED", "limit", LIMIT),
+        ("FIXED 10", "window", DURATION),
+        ("SLIDINGCOUNTER", "limit", LIMIT),
+        ("SLIDINGCOUNTER 10", "window", DURATION),
+        ("SLIDINGLOG", "limit", LIMIT),
+        ("SLIDINGLOG 10", "window", DURATION),
+    ] {
+        let algorithm = words(limit)[0];
+        for command in ["RL.ALL", "RL.PEEK"] {
+            let call = format!("{command} hash FIXED 10 2h KEY log {limit}");
+            let error = format!("ERR limit 2 ({algorithm}): {name} is missing: it must be {accepts}");
+            refuses(&server, &words(&call), &error);
+        }
     }
 }
 
@@ -180,35 +255,89 @@ fn a_word_that_cannot_stand_there_is_a_syntax_error() {
         ("RL.SLIDINGLOG log 10 1h AS a", "AS"),
         ("RL.FIXED hash 10 1h KEY other", "KEY"),
         ("RL.FIXED hash 10 1h FIXED 10 1m", "FIXED"),
-        // Each option at most once, and one mode.
-        ("RL.FIXED hash 10 1h COST 1 COST 1", "COST"),
-        ("RL.FIXED hash 10 1h COST 1 cost 2", "cost"),
-        ("RL.FIXED hash 10 1h AS a AS a", "AS"),
-        ("RL.FIXED hash 10 1h FORCE COST 1 FORCE", "FORCE"),
-        ("RL.FIXED hash 10 1h PARTIAL PARTIAL", "PARTIAL"),
-        ("RL.FIXED hash 10 1h FORCE PARTIAL", "PARTIAL"),
-        ("RL.FIXED hash 10 1h PARTIAL force", "force"),
-        ("RL.FIXED hash 10 1h ALIGN ALIGN", "ALIGN"),
-        ("RL.FIXED hash 10 1h ALIGN OFFSET 1s ALIGN", "ALIGN"),
-        ("RL.FIXED hash 10 1h ALIGN OFFSET 1s OFFSET 1s", "OFFSET"),
-        // SPECs and KEY clauses.
-        ("RL.ALL hash nonsense 10 1h", "nonsense"),
-        ("RL.ALL hash RL.FIXED 10 1h", "RL.FIXED"),
-        ("RL.ALL hash 10 1h FIXED", "10"),
-        ("RL.ALL hash KEY log SLIDINGLOG 10 1h", "KEY"),
-        ("RL.ALL hash FIXED 10 1h KEY", "KEY"),
-        ("RL.ALL hash FIXED 10 1h key", "key"),
-        ("RL.ALL hash FIXED 10 1h KEY log", "log"),
-        ("RL.ALL hash FIXED 10 1h KEY log KEY other FIXED 1 1h", "KEY"),
-        ("RL.ALL hash FIXED 10 1h COST 1 COST 1", "COST"),
-        ("RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h AS a", "AS"),
-        ("RL.ALL hash TOKENBUCKET 10 1 1h ALIGN", "ALIGN"),
-        ("RL.PEEK hash nonsense 10 1h", "nonsense"),
-        ("RL.PEEK hash FIXED 10 1h KEY log", "log"),
     ] {
-        let call: Vec<&str> =
-            words(line).into_iter().map(|word| if word == "''" { "" } else { word }).collect();
-        refuses(&server, &call, &format!("ERR syntax error near '{near}'"));
+        refuses(&server, &words_or_empty(line), &format!("ERR syntax error near '{near}'"));
+    }
+}
+
+/// The words of a line, in which `''` is the empty one.
+fn words_or_empty(line: &str) -> Vec<&str> {
+    words(line).into_iter().map(|word| if word == "''" { "" } else { word }).collect()
+}
+
+#[test]
+fn each_option_is_given_once() {
+    let server = in_use();
+    for (line, prefix, option) in [
+        ("RL.FIXED hash 10 1h COST 1 COST 1", "", "COST"),
+        ("RL.FIXED hash 10 1h COST 1 cost 2", "", "COST"),
+        ("RL.FIXED hash 10 1h AS a AS a", "", "AS"),
+        ("RL.FIXED hash 10 1h FORCE COST 1 FORCE", "", "FORCE"),
+        ("RL.FIXED hash 10 1h PARTIAL PARTIAL", "", "PARTIAL"),
+        ("RL.FIXED hash 10 1h ALIGN ALIGN", "", "ALIGN"),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET 1s ALIGN", "", "ALIGN"),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET 1s OFFSET 1s", "", "OFFSET"),
+        ("RL.SLIDINGLOG log 10 1h COST 1 COST 1", "", "COST"),
+        ("RL.ALL hash FIXED 10 1h COST 1 COST 1", "limit 1 (FIXED): ", "COST"),
+        ("RL.PEEK hash FIXED 10 1m KEY log SLIDINGLOG 10 1h COST 1 COST 1", "limit 2 (SLIDINGLOG): ", "COST"),
+    ] {
+        refuses(&server, &words(line), &format!("ERR {prefix}{option} must not be given twice"));
+    }
+}
+
+#[test]
+fn force_and_partial_exclude_each_other() {
+    let server = in_use();
+    for (line, prefix) in [
+        ("RL.FIXED hash 10 1h FORCE PARTIAL", ""),
+        ("RL.FIXED hash 10 1h PARTIAL force", ""),
+        ("RL.SLIDINGLOG log 10 1h partial COST 2 FORCE", ""),
+        ("RL.ALL hash FIXED 10 1m FIXED 10 1h FORCE PARTIAL", "limit 2 (FIXED): "),
+        ("RL.PEEK hash TOKENBUCKET 10 1 1h PARTIAL FORCE", "limit 1 (TOKENBUCKET): "),
+    ] {
+        let error = format!("ERR {prefix}FORCE and PARTIAL exclude each other: give one of them");
+        refuses(&server, &words(line), &error);
+    }
+}
+
+#[test]
+fn a_limit_begins_with_its_algorithm() {
+    let server = in_use();
+    for (limits, got) in [
+        ("hash nonsense 10 1h", "nonsense"),
+        ("hash '' 10 1h", ""),
+        ("hash RL.FIXED 10 1h", "RL.FIXED"),
+        ("hash GCRA 10 1h", "GCRA"),
+        ("hash 10 1h FIXED", "10"),
+        ("hash FIXED 10 1h nonsense", "nonsense"),
+        ("hash FIXED 10 1h 5", "5"),
+        // Options of others.
+        ("hash TOKENBUCKET 10 1 1h ALIGN", "ALIGN"),
+        ("hash FIXED 10 1h KEY log SLIDINGLOG 10 1h AS a", "AS"),
+        // A KEY clause without a limit.
+        ("hash KEY log SLIDINGLOG 10 1h", "KEY"),
+        ("hash FIXED 10 1h KEY log KEY other FIXED 1 1h", "KEY"),
+        ("hash FIXED 10 1h KEY KEY log SLIDINGLOG 10 1h", "log"),
+    ] {
+        for command in ["RL.ALL", "RL.PEEK"] {
+            let error =
+                format!("ERR a limit must begin with its algorithm, one of {ALGORITHMS}, not '{got}'");
+            refuses(&server, &words_or_empty(&format!("{command} {limits}")), &error);
+        }
+    }
+    for limits in ["hash FIXED 10 1h KEY log", "hash FIXED 10 1h key log"] {
+        for command in ["RL.ALL", "RL.PEEK"] {
+            let error =
+                format!("ERR a limit is missing: it must begin with its algorithm, one of {ALGORITHMS}");
+            refuses(&server, &words(&format!("{command} {limits}")), &error);
+        }
+    }
+    for limits in ["hash FIXED 10 1h KEY", "hash FIXED 10 1h key", "hash FIXED 10 1h KEY log FIXED 1 1s KEY"]
+    {
+        for command in ["RL.ALL", "RL.PEEK"] {
+            let call = format!("{command} {limits}");
+            refuses(&server, &words(&call), "ERR KEY must be followed by a key and its limits");
+        }
     }
 }
 
@@ -231,7 +360,12 @@ fn an_error_repeats_any_bytes_safely() {
     ] {
         let error = format!("ERR syntax error near '{shown}'");
         refuses(&server, &[&b"RL.FIXED"[..], b"hash", b"10", b"1h", word], &error);
-        refuses(&server, &[&b"RL.ALL"[..], b"hash", word, b"10", b"1h"], &error);
+        let of_limit = |got: &str| {
+            format!("ERR a limit must begin with its algorithm, one of {ALGORITHMS}, not '{got}'")
+        };
+        refuses(&server, &[&b"RL.ALL"[..], b"hash", word, b"10", b"1h"], &of_limit(&shown));
+        let of_argument = format!("ERR limit must be {LIMIT}, not '{shown}'");
+        refuses(&server, &[&b"RL.FIXED"[..], b"hash", word, b"1h"], &of_argument);
         let mut resp3 = server.connection_resp3();
         let mut command = redis::cmd("RL.FIXED");
         command.arg("hash").arg(10).arg("1h").arg(word);
@@ -272,51 +406,65 @@ fn a_call_with_too_few_words_is_the_servers_own_error() {
 #[test]
 fn an_offset_needs_align() {
     let server = in_use();
-    for line in [
-        "RL.FIXED hash 10 1h OFFSET 10s",
-        "RL.FIXED hash 10 1h COST 1 OFFSET 0s AS a",
-        "RL.ALL hash FIXED 10 1h OFFSET 1s FIXED 10 1m ALIGN",
-        "RL.PEEK hash FIXED 10 1h OFFSET 1s",
+    for (line, prefix) in [
+        ("RL.FIXED hash 10 1h OFFSET 10s", ""),
+        ("RL.FIXED hash 10 1h COST 1 OFFSET 0s AS a", ""),
+        ("RL.ALL hash FIXED 10 1h OFFSET 1s FIXED 10 1m ALIGN", "limit 1 (FIXED): "),
+        ("RL.ALL hash FIXED 10 1m ALIGN FIXED 10 1h OFFSET 1s", "limit 2 (FIXED): "),
+        ("RL.PEEK hash FIXED 10 1h OFFSET 1s", "limit 1 (FIXED): "),
     ] {
-        refuses(&server, &words(line), "ERR OFFSET must come with ALIGN");
+        let error = format!("ERR {prefix}OFFSET must come with ALIGN: ALIGN OFFSET <duration>");
+        refuses(&server, &words(line), &error);
     }
 }
 
 #[test]
 fn some_modes_are_not_possible_in_calls_of_several_limits() {
     let server = in_use();
-    for (line, mode, command) in [
-        ("RL.ALL hash FIXED 10 1h FIXED 10 1m PARTIAL", "PARTIAL", "RL.ALL"),
-        ("RL.ALL hash FIXED 10 1h COST 0 PARTIAL", "PARTIAL", "RL.ALL"),
-        ("RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h PARTIAL", "PARTIAL", "RL.ALL"),
-        ("RL.PEEK hash FIXED 10 1h PARTIAL", "PARTIAL", "RL.PEEK"),
-        ("RL.PEEK hash FIXED 10 1h FORCE", "FORCE", "RL.PEEK"),
-        ("RL.PEEK hash FIXED 10 1h FIXED 10 1m COST -1 FORCE", "FORCE", "RL.PEEK"),
+    for (line, prefix, mode, command) in [
+        ("RL.ALL hash FIXED 10 1h FIXED 10 1m PARTIAL", "limit 2 (FIXED): ", "PARTIAL", "RL.ALL"),
+        ("RL.ALL hash FIXED 10 1h COST 0 PARTIAL", "limit 1 (FIXED): ", "PARTIAL", "RL.ALL"),
+        (
+            "RL.ALL hash FIXED 10 1h KEY log SLIDINGLOG 10 1h PARTIAL",
+            "limit 2 (SLIDINGLOG): ",
+            "PARTIAL",
+            "RL.ALL",
+        ),
+        ("RL.PEEK hash FIXED 10 1h PARTIAL", "limit 1 (FIXED): ", "PARTIAL", "RL.PEEK"),
+        ("RL.PEEK hash FIXED 10 1h FORCE", "limit 1 (FIXED): ", "FORCE", "RL.PEEK"),
+        ("RL.PEEK hash FIXED 10 1h FIXED 10 1m COST -1 FORCE", "limit 2 (FIXED): ", "FORCE", "RL.PEEK"),
     ] {
-        refuses(&server, &words(line), &format!("ERR {mode} is not possible in {command}"));
+        refuses(&server, &words(line), &format!("ERR {prefix}{mode} is not possible in {command}"));
     }
 }
 
 #[test]
 fn limits_of_one_call_do_not_share_state() {
     let server = in_use();
-    let twice = |word: &str| format!("ERR the same {word} is given twice: give one of them a name with AS");
-    let not_alone = "ERR a SLIDINGLOG must have a key of its own".to_owned();
+    let twice = |number: usize, word: &str| {
+        format!(
+            "ERR limit {number} ({word}): the same {word} is given twice: give one of them a name with AS"
+        )
+    };
+    let not_alone = |number: usize, word: &str| {
+        let cure = "a SLIDINGLOG must have its key alone: give the other limits another key";
+        format!("ERR limit {number} ({word}): {cure}")
+    };
     for (specs, error) in [
-        ("hash FIXED 10 1h FIXED 20 1h", twice("FIXED")),
-        ("hash FIXED 10 1h FIXED 20 60m COST 2", twice("FIXED")),
-        ("hash FIXED 10 1h AS a FIXED 20 1m FIXED 20 1h AS a", twice("FIXED")),
-        ("hash FIXED 10 1h ALIGN FIXED 10 1h ALIGN OFFSET 1m", twice("FIXED")),
-        ("hash TOKENBUCKET 10 1 1h TOKENBUCKET 10 2 1h", twice("TOKENBUCKET")),
-        ("hash LEAKYBUCKET 10 1 1h LEAKYBUCKET 10 2 1h", twice("LEAKYBUCKET")),
-        ("hash SLIDINGCOUNTER 10 1h SLIDINGCOUNTER 9 1h", twice("SLIDINGCOUNTER")),
-        ("hash FIXED 10 1h KEY other FIXED 10 1h KEY hash FIXED 10 1h", twice("FIXED")),
-        ("log SLIDINGLOG 10 1h SLIDINGLOG 10 1m", not_alone.clone()),
-        ("log SLIDINGLOG 10 1h FIXED 10 1m", not_alone.clone()),
-        ("hash FIXED 10 1m SLIDINGLOG 10 1h", not_alone.clone()),
-        ("log SLIDINGLOG 10 1h KEY hash FIXED 10 1m KEY log SLIDINGLOG 1 1s", not_alone.clone()),
+        ("hash FIXED 10 1h FIXED 20 1h", twice(2, "FIXED")),
+        ("hash FIXED 10 1h FIXED 20 60m COST 2", twice(2, "FIXED")),
+        ("hash FIXED 10 1h AS a FIXED 20 1m FIXED 20 1h AS a", twice(3, "FIXED")),
+        ("hash FIXED 10 1h ALIGN FIXED 10 1h ALIGN OFFSET 1m", twice(2, "FIXED")),
+        ("hash TOKENBUCKET 10 1 1h TOKENBUCKET 10 2 1h", twice(2, "TOKENBUCKET")),
+        ("hash LEAKYBUCKET 10 1 1h LEAKYBUCKET 10 2 1h", twice(2, "LEAKYBUCKET")),
+        ("hash SLIDINGCOUNTER 10 1h SLIDINGCOUNTER 9 1h", twice(2, "SLIDINGCOUNTER")),
+        ("hash FIXED 10 1h KEY other FIXED 10 1h KEY hash FIXED 10 1h", twice(3, "FIXED")),
+        ("log SLIDINGLOG 10 1h SLIDINGLOG 10 1m", not_alone(2, "SLIDINGLOG")),
+        ("log SLIDINGLOG 10 1h FIXED 10 1m", not_alone(2, "FIXED")),
+        ("hash FIXED 10 1m SLIDINGLOG 10 1h", not_alone(2, "SLIDINGLOG")),
+        ("log SLIDINGLOG 10 1h KEY hash FIXED 10 1m KEY log SLIDINGLOG 1 1s", not_alone(3, "SLIDINGLOG")),
         // Before any key is read: that this one holds a string is not looked at.
-        ("text FIXED 10 1h FIXED 20 1h", twice("FIXED")),
+        ("text FIXED 10 1h FIXED 20 1h", twice(2, "FIXED")),
     ] {
         server.ask_value("SET text x");
         for command in ["RL.ALL", "RL.PEEK"] {
@@ -338,7 +486,8 @@ fn one_call_takes_sixty_four_limits() {
     for command in ["RL.ALL", "RL.PEEK"] {
         assert_eq!(server.ask_several(&line(command, 64)).limits.len(), 64);
         for count in [65, 1000] {
-            refuses(&server, &words(&line(command, count)), "ERR at most 64 limits are possible in one call");
+            let error = "ERR limit 65 (FIXED): at most 64 limits are possible in one call";
+            refuses(&server, &words(&line(command, count)), error);
         }
     }
 }
@@ -367,7 +516,8 @@ fn a_debt_has_an_end() {
         // In RL.ALL it leaves every key as it was.
         let (_, limit) = command.split_once(" k ").unwrap();
         let word = command.strip_prefix("RL.").unwrap().split(' ').next().unwrap();
-        refuses(&server, &words(&format!("RL.ALL j FIXED 1 1h KEY k {word} {limit} FORCE")), error);
+        let in_all = error.replace("ERR ", &format!("ERR limit 2 ({word}): "));
+        refuses(&server, &words(&format!("RL.ALL j FIXED 1 1h KEY k {word} {limit} FORCE")), &in_all);
         assert_eq!(server.ask(&format!("{command} COST -1000000000000"))[6], 3_000_000_000_000, "{command}");
     }
 }
@@ -393,7 +543,7 @@ fn cl_throttle_has_redis_cells_ranges() {
         ("CL.THROTTLE hash 10 1 60 {}", "quantity", COST, ["-1000000000001", "1000000000001"]),
     ] {
         for word in NOT_WHOLE.iter().chain(too_long.clone()).chain(&outside) {
-            refuses(&server, &with(line, word), &format!("ERR {name} must be {accepts}"));
+            refuses(&server, &with(line, word), &format!("ERR {}", not(name, accepts, word)));
         }
     }
 }
@@ -402,10 +552,18 @@ fn cl_throttle_has_redis_cells_ranges() {
 fn the_first_wrong_word_is_the_one_named() {
     let server = in_use();
     for (line, error) in [
-        ("RL.TOKENBUCKET hash x y z", format!("ERR capacity must be {LIMIT}")),
-        ("RL.TOKENBUCKET hash 1 y z", format!("ERR refill must be {RATE}")),
-        ("RL.TOKENBUCKET hash 1 1 z nonsense", format!("ERR period must be {DURATION}")),
-        ("RL.ALL hash FIXED 10 1h COST x FIXED y z", format!("ERR COST must be {COST}")),
+        ("RL.TOKENBUCKET hash x y z", format!("ERR capacity must be {LIMIT}, not 'x'")),
+        ("RL.TOKENBUCKET hash 1 y z", format!("ERR refill must be {RATE}, not 'y'")),
+        ("RL.TOKENBUCKET hash 1 1 z nonsense", format!("ERR period must be {DURATION}, not 'z'")),
+        ("RL.FIXED hash 10 60", format!("ERR window must be {DURATION}, not '60'")),
+        (
+            "RL.ALL hash FIXED 10 1h COST x FIXED y z",
+            format!("ERR limit 1 (FIXED): COST must be {COST}, not 'x'"),
+        ),
+        (
+            "RL.ALL hash FIXED 10 1h FIXED 10 60 FIXED 10 1h",
+            format!("ERR limit 2 (FIXED): window must be {DURATION}, not '60'"),
+        ),
     ] {
         refuses(&server, &words(line), &error);
     }

@@ -4,6 +4,9 @@
 use crate::support::{START, Server, State, frozen, words};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// What a hash's limiter says of a sorted set, and a log of a hash.
+const NO_LOG: &str = ": if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone";
+const NO_HASH: &str = ": if it is other limiters', a SLIDINGLOG must have its key alone";
 const OTHER_DATA: &str = "ERR key holds other data";
 
 /// The limiters that live in a hash, on `k`.
@@ -38,12 +41,27 @@ fn all_calls(command: &str) -> Vec<String> {
     calls
 }
 
+/// `error` as it answers `call`: several limits are told apart, and the one on `k` is named.
+fn in_call(call: &str, error: &str) -> String {
+    let (several, before) = match call.split_once("k ") {
+        Some((before, after)) => (before.contains("other ") || after.contains("KEY "), before),
+        None => panic!("{call}"),
+    };
+    if !several {
+        return error.into();
+    }
+    let number = if before.contains("other ") { 2 } else { 1 };
+    let algorithm = call.split_once("k ").and_then(|(_, after)| after.split(' ').next()).unwrap();
+    let (code, text) = error.split_once(' ').unwrap();
+    format!("{code} limit {number} ({algorithm}): {text}")
+}
+
 /// Asserts that `command` is refused on `k`, however it is called, and changes nothing.
 #[track_caller]
 fn refuses(server: &Server, command: &str, error: &str) {
     let before = State::of(server);
     for call in all_calls(command) {
-        assert_eq!(server.ask_error(&call), error, "{call}");
+        assert_eq!(server.ask_error(&call), in_call(&call, error), "{call}");
     }
     assert_eq!(State::of(server), before, "{command} changed something");
 }
@@ -72,10 +90,11 @@ fn a_key_of_another_type_is_the_wrong_type() {
             let holds_hash = set_up.starts_with("HSET");
             let holds_sorted_set = set_up.starts_with("ZADD") || set_up.starts_with("GEOADD");
             if !holds_hash {
-                IN_HASH.iter().for_each(|command| refuses(&server, command, WRONG_TYPE));
+                let error = WRONG_TYPE.to_owned() + if holds_sorted_set { NO_LOG } else { "" };
+                IN_HASH.iter().for_each(|command| refuses(&server, command, &error));
             }
             if !holds_sorted_set {
-                refuses(&server, LOG, WRONG_TYPE);
+                refuses(&server, LOG, &(WRONG_TYPE.to_owned() + if holds_hash { NO_HASH } else { "" }));
             }
         }
     }
@@ -271,7 +290,7 @@ fn a_field_that_does_not_parse_is_named_and_left_alone() {
             for call in
                 all_calls(command).iter().filter(|call| !call.starts_with("CL.") || field == "tb:1000")
             {
-                assert_eq!(server.ask_error(call), error, "{call} on {value:?}");
+                assert_eq!(server.ask_error(call), in_call(call, &error), "{call} on {value:?}");
             }
             assert_eq!(State::of(&server), before, "{command} on {value:?}");
         }

@@ -199,10 +199,9 @@ impl Display for Accepts {
                 f,
                 "a whole number with a unit ms, s, m, h or d, from {least_ms}ms to {MAX_DURATION_DAYS}d"
             ),
-            Self::Name => write!(
-                f,
-                "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . -, and none of KEY, BLOCK and OVERRIDE"
-            ),
+            Self::Name => {
+                write!(f, "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE")
+            }
         }
     }
 }

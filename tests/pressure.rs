@@ -275,6 +275,8 @@ fn a_replica_that_takes_in_a_new_copy_answers_peeks_by_the_old_one() {
         .config("repl-diskless-sync", "yes")
         .config("repl-diskless-sync-delay", "0")
         .config("repl-backlog-size", "16kb")
+        // So that the replica looks up from each key.
+        .config("rdbcompression", "no")
         .start();
     let replica = Server::builder()
         .clock(&primary.clock)

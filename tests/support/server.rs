@@ -196,16 +196,23 @@ impl Server {
 
     /// Sends a command on a connection that the server handle keeps (RESP2).
     pub fn call<A: AsRef<[u8]>>(&self, args: &[A]) -> Result<Value, RedisError> {
+        let mut command = redis::Cmd::new();
+        for arg in args {
+            command.arg(arg.as_ref());
+        }
+        self.on_kept_connection(|connection| command.query(connection))
+    }
+
+    fn on_kept_connection<T>(
+        &self,
+        ask: impl FnOnce(&mut Connection) -> Result<T, RedisError>,
+    ) -> Result<T, RedisError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = match &mut *kept {
             Some(connection) => connection,
             empty => empty.insert(connect(&self.client())?),
         };
-        let mut command = redis::Cmd::new();
-        for arg in args {
-            command.arg(arg.as_ref());
-        }
-        let reply = command.query(connection);
+        let reply = ask(connection);
         if reply.as_ref().is_err_and(RedisError::is_io_error) {
             *kept = None;
         }
@@ -300,16 +307,17 @@ impl Server {
 
     /// Every key's PEXPIRETIME (database 0): what the digest does not see.
     pub fn expiries(&self) -> BTreeMap<Vec<u8>, i64> {
-        let Value::Array(keys) = self.reply(&["KEYS", "*"]) else { panic!("KEYS answers an array") };
-        keys.into_iter()
-            .map(|key| {
-                let Value::BulkString(key) = key else { panic!("a key is a string") };
-                let Value::Int(at) = self.reply(&[b"PEXPIRETIME".as_slice(), &key]) else {
-                    panic!("an integer")
-                };
-                (key, at)
-            })
-            .collect()
+        let keys: Vec<Vec<u8>> = redis::from_redis_value(self.reply(&["KEYS", "*"])).unwrap();
+        let mut questions = redis::pipe();
+        for key in &keys {
+            questions.cmd("PEXPIRETIME").arg(key);
+        }
+        let instants: Vec<i64> = if keys.is_empty() {
+            Vec::new()
+        } else {
+            self.on_kept_connection(|connection| questions.query(connection)).unwrap()
+        };
+        keys.into_iter().zip(instants).collect()
     }
 
     /// Stops without a dump (an append-only file is flushed) and starts again: same port, folder, settings, clock.

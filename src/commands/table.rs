@@ -108,7 +108,7 @@ pub static COMMANDS: &[Row] = &[
         "RL.SLIDINGLOG",
         -4,
         "Counts exactly the units of the last window, by remembering every call in it",
-        "O(log N) with N calls in the log; to give back, O(log N) and O(1) for each call taken back",
+        "O(log N) with N calls in the log; to give back, O(log N + M) with M calls taken back",
     ),
     Row {
         name: "RL.ALL",

@@ -3,6 +3,7 @@
 //! Redis from 8.3 on runs `getkeys-api` callbacks on its IO threads, and dies of it. There, commands of several keys are
 //! registered with their first key alone.
 
+use std::os::raw::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis_module::raw;
@@ -48,13 +49,30 @@ pub fn check_keys<'k>(
     if keys.len() < 2 || !FIRST_KEY_ONLY.load(Ordering::Relaxed) {
         return Ok(());
     }
-    if IN_CLUSTER.load(Ordering::Relaxed) {
-        check_slots(call, keys.clone().map(|(name, _)| name))?;
+    check_permissions(call, keys.clone())?;
+    if IN_CLUSTER.load(Ordering::Relaxed) || has_tracking(call) {
+        check_slots(call, keys.map(|(name, _)| name))?;
     }
-    check_permissions(call, keys)
+    Ok(())
 }
 
-/// The server judges a command of its own that names the same keys.
+/// Whether the caller is told when keys change that it has read (CLIENT TRACKING).
+fn has_tracking(call: &Call<'_>) -> bool {
+    // SAFETY: the context is live; the server fills in what it was given, of the version that it names.
+    unsafe {
+        let (Some(id), Some(look)) = (raw::RedisModule_GetClientId, raw::RedisModule_GetClientInfoById)
+        else {
+            return false;
+        };
+        let mut client: raw::RedisModuleClientInfo = std::mem::zeroed();
+        client.version = u64::from(raw::REDISMODULE_CLIENTINFO_VERSION);
+        look((&raw mut client).cast(), id(call.ctx())) == raw::REDISMODULE_OK as c_int
+            && client.flags & u64::from(raw::REDISMODULE_CLIENTINFO_FLAG_TRACKING) != 0
+    }
+}
+
+/// The server judges a command of its own that names the same keys, and remembers them for a caller that is to be told of
+/// changes.
 fn check_slots<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
     let mut names: SmallVec<[_; 8]> = names.map(Word::as_ptr).collect();
     // SAFETY: the context and the names are live, and EXISTS changes nothing; the functions are called where they are.
@@ -101,10 +119,11 @@ fn check_permissions<'k>(
         if user.is_null() {
             return Err(NoAccess::NoPermission);
         }
-        let flags = |access| i32::try_from(key_flags(access)).unwrap_or(0);
-        let permitted = keys.all(|(name, access)| {
-            check(user, name.as_ptr(), flags(access)) == raw::REDISMODULE_OK as std::os::raw::c_int
-        });
+        // What is done with the key: the other flags are not taken here.
+        let done = raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE;
+        let flags = |access| i32::try_from(key_flags(access) & done).unwrap_or(0);
+        let permitted = keys
+            .all(|(name, access)| check(user, name.as_ptr(), flags(access)) == raw::REDISMODULE_OK as c_int);
         free(user);
         if permitted { Ok(()) } else { Err(NoAccess::NoPermission) }
     }

@@ -7,7 +7,6 @@ use redis_module::raw;
 
 use super::api::api;
 use super::key::{Key, Kind, NotDone};
-use super::native;
 use super::string::OwnedString;
 
 /// Counts fields that were created, too.
@@ -42,7 +41,12 @@ impl Key<'_> {
                 &raw mut value,
                 null_mut::<c_void>(),
             );
-            OwnedString::from_server(value)
+            let value = OwnedString::from_server(value);
+            if value.is_none() {
+                // A field that has expired goes when it is asked for, and with the last of them the key.
+                self.look();
+            }
+            value
         }
     }
 
@@ -54,9 +58,7 @@ impl Key<'_> {
         if self.kind() != Kind::Hash {
             return None;
         }
-        // SAFETY: context and name are live, and HRANDFIELD changes nothing.
-        let reply = unsafe { native::call(self.ctx(), c"HRANDFIELD", self.name(), &[]) };
-        reply?.string().map(test)
+        self.call(c"HRANDFIELD", &[])?.string().map(test)
     }
 
     /// Sets fields of a hash, which is created if there is none; replicates them as one effect.

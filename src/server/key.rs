@@ -193,8 +193,7 @@ impl<'call> Key<'call> {
         if self.kind() != Kind::String || self.length() > longest {
             return None;
         }
-        // SAFETY: context and name are live, and GET changes nothing.
-        unsafe { native::call(self.ctx, c"GET", self.name, &[]) }?.string().map(<[u8]>::to_vec)
+        self.call(c"GET", &[])?.string().map(<[u8]>::to_vec)
     }
 
     pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {
@@ -220,18 +219,14 @@ impl<'call> Key<'call> {
         self.changed.set(true);
     }
 
-    /// Runs a native command that changes this key, with the handle closed meanwhile; replicates nothing.
-    ///
-    /// Answers its integer reply.
-    pub(super) fn change_by(&self, command: &CStr, arguments: &[&[u8]]) -> Result<i64, NotDone> {
+    /// Calls a native command on this key, with the handle closed meanwhile: even one that only reads may delete what has
+    /// expired, and move what the handle points to. Replicates nothing.
+    pub(super) fn call(&self, command: &CStr, arguments: &[&[u8]]) -> Option<native::CallReply> {
         self.close_handle();
         // SAFETY: context and name are live, and no handle of this key is open.
         let reply = unsafe { native::call(self.ctx, command, self.name, arguments) };
-        let answer = reply.as_ref().and_then(native::CallReply::integer);
-        drop(reply);
         self.open_handle();
-        self.changed.set(true);
-        answer.ok_or(NotDone)
+        reply
     }
 
     /// Replicates a command of this key's name and a list of words.

@@ -257,16 +257,11 @@ impl Arguments {
                 parts.push(of_it);
                 start
             };
+            let (type_, key_spec_index) = kind(argument.kind, specs);
             list.push(raw::RedisModuleCommandArg {
                 name: texts.keep(argument.name),
-                type_: kind(argument.kind),
-                key_spec_index: match argument.kind {
-                    // The last of the specs only ends them.
-                    ArgumentKind::Key(spec) if spec.saturating_add(1) < specs => {
-                        c_int::try_from(spec).unwrap_or(-1)
-                    }
-                    _ => -1,
-                },
+                type_,
+                key_spec_index,
                 token: texts.keep_any(argument.token),
                 summary: texts.keep_any(argument.summary),
                 since: null(),
@@ -282,15 +277,23 @@ impl Arguments {
     }
 }
 
-fn kind(kind: ArgumentKind) -> raw::RedisModuleCommandArgType {
-    match kind {
-        ArgumentKind::Key(_) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+/// An argument's type, and the index of its key spec, -1 if it has none. A key whose spec is not told is a string.
+fn kind(kind: ArgumentKind, specs: usize) -> (raw::RedisModuleCommandArgType, c_int) {
+    let type_ = match kind {
+        // The last of the specs only ends them.
+        ArgumentKind::Key(spec) if spec.saturating_add(1) < specs => {
+            let index = c_int::try_from(spec).unwrap_or(-1);
+            return (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY, index);
+        }
         ArgumentKind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
-        ArgumentKind::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
+        ArgumentKind::Key(_) | ArgumentKind::String => {
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING
+        }
         ArgumentKind::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
         ArgumentKind::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
         ArgumentKind::Block => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
-    }
+    };
+    (type_, -1)
 }
 
 fn flags(argument: &Argument) -> u32 {

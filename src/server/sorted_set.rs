@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 
 use super::api::api;
 use super::key::{Key, Kind, NotDone, done};
-use super::native;
 use super::string::OwnedString;
 
 /// A member of a sorted set, with its score.
@@ -209,15 +208,17 @@ impl Key<'_> {
         }
         let below = [b"(", score.text].concat();
         let total = self.length();
-        // SAFETY: context and name are live, and ZCOUNT changes nothing.
-        let gone = unsafe { native::call(self.ctx(), c"ZCOUNT", self.name(), &[b"-inf", &below]) }
+        let gone = self
+            .call(c"ZCOUNT", &[b"-inf", &below])
             .and_then(|reply| usize::try_from(reply.integer()?).ok())
             .ok_or(NotDone)?;
         let stays = total.saturating_sub(gone);
         if stays > 0 && stays.saturating_mul(REMOVALS_PER_ADDITION) < gone {
             self.renew(score.value, stays)?;
         } else {
-            self.change_by(c"ZREMRANGEBYSCORE", &[b"-inf", &below])?;
+            let reply = self.call(c"ZREMRANGEBYSCORE", &[b"-inf", &below]);
+            reply.and_then(|reply| reply.integer()).ok_or(NotDone)?;
+            self.mark_changed();
         }
         // SAFETY: format and arguments agree, and the server copies the text.
         unsafe {

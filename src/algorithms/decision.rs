@@ -45,8 +45,6 @@ pub struct Verdict {
     pub charge: i64,
     /// Units whose fitting the caller waits for when not allowed.
     awaited: i64,
-    /// What an allowed caller waits before proceeding.
-    delay: Span,
 }
 
 impl Verdict {
@@ -140,36 +138,36 @@ pub enum Change {
 ///
 /// [`Undecided::TooMuch`] if a forced cost would pass what can be counted.
 #[inline(always)]
-pub fn settle(
-    limiter: &mut impl Limiter,
+pub fn settle<L: Limiter>(
+    limiter: &mut L,
     quota: &Quota,
     charge: &Charge,
     extent: Extent,
     outcome: &mut Outcome,
 ) -> Result<bool, Undecided> {
-    let verdict = judge(limiter, quota.limit, charge)?;
+    let verdict = judge(limiter.used(), quota.limit, charge)?;
     let units = if extent == Extent::All { verdict.charge } else { 0 };
-    let charged = units != 0 && limiter.charge(units);
+    let mut delay = None;
+    let mut charged = false;
+    if units != 0 {
+        delay = L::QUEUES.then(|| limiter.until_unused());
+        charged = limiter.charge(units);
+    }
     outcome.verdict = verdict;
-    outcome.decision = decision(limiter, quota.limit, &verdict);
+    outcome.decision = decision(limiter, quota.limit, charge, &verdict, delay);
     Ok(charged || (extent != Extent::Nothing && charge.cost != 0 && limiter.was_pulled()))
 }
 
-/// Judges `charge` and changes nothing. A cost fits if what is used and it together are within the limit.
+/// Judges `charge`. A cost fits if what is used and it together are within the limit.
 #[inline(always)]
-fn judge(limiter: &impl Limiter, limit: i64, charge: &Charge) -> Result<Verdict, Undecided> {
+fn judge(used: i64, limit: i64, charge: &Charge) -> Result<Verdict, Undecided> {
     let Charge { cost, mode } = *charge;
-    let used = limiter.used();
-    let verdict = |allowed, charge, awaited| Verdict {
-        allowed,
-        charge,
-        awaited,
-        delay: if allowed > 0 && cost >= 0 { limiter.delay() } else { Span::ZERO },
-    };
+    let verdict = |allowed, charge, awaited| Verdict { allowed, charge, awaited };
     if cost < 0 {
         return Ok(verdict(1, cost, 0));
     }
-    let room = limit.saturating_sub(used);
+    // Limits, costs and what is used are far below what 64 bits hold, here and below.
+    let room = limit.wrapping_sub(used);
     let fits = cost <= room;
     if cost == 0 {
         return Ok(verdict(i64::from(fits), 0, 0));
@@ -185,29 +183,37 @@ fn judge(limiter: &impl Limiter, limit: i64, charge: &Charge) -> Result<Verdict,
     })
 }
 
-/// The seven integers, read off `limiter` as the call leaves it.
+/// The seven integers, read off `limiter` as the call leaves it. `delay` is what a queue had before it, where that differs
+/// from what it has now.
 #[inline(always)]
-fn decision(limiter: &impl Limiter, limit: i64, verdict: &Verdict) -> Decision {
+fn decision<L: Limiter>(
+    limiter: &L,
+    limit: i64,
+    charge: &Charge,
+    verdict: &Verdict,
+    delay: Option<Span>,
+) -> Decision {
     let used = limiter.used();
     let until_at_most = |level| limiter.until_at_most(level).ceil_ms();
+    let until_unused = limiter.until_unused();
     // Until `remaining` grows. For one more unit at the limit that is until the call fits, too.
-    let one_less = used.min(limit).saturating_sub(1);
+    let one_less = used.min(limit).wrapping_sub(1);
     let next_after_ms = if used == 0 || limit == 0 { 0 } else { until_at_most(one_less) };
     let retry_after_ms = if verdict.allowed > 0 {
-        verdict.delay.ceil_ms()
+        if L::QUEUES && charge.cost >= 0 { delay.unwrap_or(until_unused).ceil_ms() } else { 0 }
     } else if verdict.awaited > limit {
         -1
-    } else if limit.saturating_sub(verdict.awaited) == one_less && used > 0 {
+    } else if limit.wrapping_sub(verdict.awaited) == one_less && used > 0 {
         next_after_ms
     } else {
-        until_at_most(limit.saturating_sub(verdict.awaited))
+        until_at_most(limit.wrapping_sub(verdict.awaited))
     };
     Decision {
         allowed: verdict.allowed,
         limit,
-        remaining: limit.saturating_sub(used).max(0),
+        remaining: limit.wrapping_sub(used).max(0),
         retry_after_ms,
-        reset_after_ms: limiter.until_unused().ceil_ms(),
+        reset_after_ms: until_unused.ceil_ms(),
         next_after_ms: if limit == 0 { -1 } else { next_after_ms },
         used,
     }

@@ -29,10 +29,7 @@ impl Limiter for LeakyBucket {
         self.0.was_pulled()
     }
 
-    #[inline(always)]
-    fn delay(&self) -> Span {
-        self.0.until_unused()
-    }
+    const QUEUES: bool = true;
 }
 
 impl FieldState for LeakyBucket {

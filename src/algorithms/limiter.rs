@@ -25,8 +25,6 @@ pub trait Limiter {
     /// Whether the stored state lay so far in the future that it was pulled to the present.
     fn was_pulled(&self) -> bool;
 
-    /// How long a caller that is let through now is to wait before proceeding: queues only.
-    fn delay(&self) -> Span {
-        Span::ZERO
-    }
+    /// Whether a caller that is let through waits, before it proceeds, until what was used before it is unused: queues only.
+    const QUEUES: bool = false;
 }

@@ -1,14 +1,15 @@
 //! A log of charges, whatever holds it.
 
+use arrayvec::ArrayVec;
+
 use super::quota::MAX_USED;
 use super::time::Time;
-use smallvec::SmallVec;
 
 /// Totals count modulo this.
 const TOTALS: i64 = 1_000_000_000_000_000_000;
 
 /// Scores from here on may be ours: it is September 2001 in microseconds. Seconds and milliseconds never get there.
-const EARLIEST: Time = Time::from_us(1_000_000_000_000_000);
+pub const EARLIEST: Time = Time::from_us(1_000_000_000_000_000);
 
 /// Scores up to here may be ours: the last whole number that a double tells from its neighbours, in the year 2255.
 const LATEST: Time = Time::from_us(1 << 53);
@@ -81,6 +82,9 @@ pub trait Log {
     /// [`OtherData`] where it meets what is not an entry, after the entries before it were visited.
     fn walk(&self, after: Option<Time>, visit: impl FnMut(Entry) -> bool) -> Result<(), OtherData>;
 
+    /// Whether something lies before all entries that there can be: something other than an entry.
+    fn has_more_below(&self) -> bool;
+
     /// How many entries there are.
     fn length(&self) -> usize;
 
@@ -107,7 +111,7 @@ pub struct Edit {
     /// Whether all entries go, before anything is added.
     pub clear: bool,
     /// Entries to add.
-    pub added: SmallVec<[Entry; 2]>,
+    pub added: ArrayVec<Entry, 2>,
     /// An entry that goes, since one of `added` has taken its place.
     pub replaced: Option<Entry>,
     /// Which of the oldest entries go.

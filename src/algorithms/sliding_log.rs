@@ -28,6 +28,10 @@ fn trim_every(length: usize) -> i64 {
     }
 }
 
+/// The oldest entry is looked at each time this many entries were added. What is not an entry is not trimmed: it would
+/// keep all after it in the log, for good.
+const LOOK_EVERY: i64 = 64;
+
 /// Entries looked through one by one, where there may be any number.
 const WALK_AT_MOST: usize = 128;
 
@@ -79,6 +83,7 @@ impl<L: Log> SlidingLog<L> {
     /// # Errors
     ///
     /// [`OtherData`] if `log` holds something that is not ours.
+    #[inline(always)]
     pub fn open(log: L, quota: &Quota, now: Time) -> Result<Self, OtherData> {
         let newest = log.newest()?;
         let mut found = Found { now, window: quota.window, newest, in_window: None, pulled: false };
@@ -105,6 +110,7 @@ impl<L: Log> SlidingLog<L> {
     /// # Errors
     ///
     /// An entry that was looked at is none of ours, or a forced cost would pass what can be counted.
+    #[inline(always)]
     pub fn decide(
         &self,
         quota: &Quota,
@@ -155,16 +161,24 @@ impl<L: Log> Draft<'_, L> {
         })
     }
 
+    /// Adds an entry to the edit. There are never more than two: what replaces the whole log, and what this call adds.
+    #[inline(always)]
+    fn put(&mut self, entry: Entry) {
+        if self.edit.added.try_push(entry).is_err() {
+            self.met_other_data.set(true);
+        }
+    }
+
     /// Replaces the whole log by one entry, or by nothing.
     fn restart(&mut self, entry: Option<Entry>) {
-        // All scores lie between the lowest, which is looked at here, and the highest, which was.
-        self.first(None);
+        self.check_bottom();
         self.edit = Edit { clear: true, added: entry.into_iter().collect(), ..Edit::default() };
         self.found.newest = entry;
         self.found.in_window = entry.map(|entry| InWindow::new(entry, entry));
         self.found.pulled = false;
     }
 
+    #[inline(always)]
     fn add(&mut self, units: i64) {
         let Some((last, within)) = self.found.newest.zip(self.found.in_window) else {
             // Nothing counts: what may still lie there goes as a whole, and totals start anew.
@@ -172,7 +186,7 @@ impl<L: Log> Draft<'_, L> {
             if self.found.newest.is_some() {
                 self.restart(Some(entry));
             } else {
-                self.edit.added.push(entry);
+                self.put(entry);
                 self.found.newest = Some(entry);
                 self.found.in_window = Some(InWindow::new(entry, entry));
             }
@@ -180,7 +194,7 @@ impl<L: Log> Draft<'_, L> {
         };
         let total = sum(last.total, units);
         let entry = Entry { at: self.found.now.max(last.at.after(Span::from_us(1))), total, units };
-        self.edit.added.push(entry);
+        self.put(entry);
         self.found.newest = Some(entry);
         // The new entry may have moved the log's time on, and the oldest out of the window.
         self.found.in_window = Some(if within.oldest.at > self.found.stale_until() {
@@ -195,14 +209,23 @@ impl<L: Log> Draft<'_, L> {
             if passes(every) {
                 self.trim(usize::try_from(every.saturating_mul(2)).unwrap_or(WALK_AT_MOST));
             }
+            if passes(LOOK_EVERY) {
+                self.first(None);
+            }
         }
     }
 
     /// Drops up to `at_most` stale entries.
     fn trim(&mut self, at_most: usize) {
-        let until = self.found.stale_until();
-        if self.first(None).is_some_and(|oldest| oldest.at <= until) {
-            self.edit.dropped = Dropped::Oldest(at_most, until);
+        self.check_bottom();
+        self.edit.dropped = Dropped::Oldest(at_most, self.found.stale_until());
+    }
+
+    /// Looks below all entries before some are removed. The newest was looked at: so what lies between is in time, at
+    /// least.
+    fn check_bottom(&self) {
+        if self.log.has_more_below() {
+            self.met_other_data.set(true);
         }
     }
 
@@ -227,7 +250,7 @@ impl<L: Log> Draft<'_, L> {
         let first = self.first_that(&within, some_stays);
         let oldest = stays(&first);
         if oldest != first {
-            self.edit.added.push(oldest);
+            self.put(oldest);
             self.edit.replaced = Some(first);
             if first == within.newest {
                 self.found.newest = Some(oldest);
@@ -241,6 +264,7 @@ impl<L: Log> Draft<'_, L> {
     /// The entries before an instant. Stale ones go with those taken back: totals have a gap from now on, and an entry
     /// that a longer window or a step of the clock brought back would count across it.
     fn all_before(&self, at: Time) -> Dropped {
+        self.check_bottom();
         let mut count: usize = 0;
         let mut all = true;
         self.walk(None, |entry| {
@@ -256,6 +280,7 @@ impl<L: Log> Draft<'_, L> {
     }
 
     /// The first entry in the window after which at most `level` units were charged.
+    #[inline(always)]
     fn last_to_leave(&self, within: &InWindow, level: i64) -> Entry {
         let suffices = |entry: &Entry| within.newest.since(entry) <= level;
         if suffices(&within.oldest) {
@@ -321,6 +346,7 @@ impl<L: Log> Limiter for Draft<'_, L> {
         self.found.in_window.map_or(0, |within| within.used)
     }
 
+    #[inline(always)]
     fn until_at_most(&self, level: i64) -> Span {
         match &self.found.in_window {
             Some(within) if within.used > level => {

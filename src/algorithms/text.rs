@@ -30,7 +30,7 @@ impl Text {
     /// # Errors
     ///
     /// [`TooLong`]; the text is of no use then. Likewise below.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, bytes: &[u8]) -> Result<&mut Self, TooLong> {
         self.0.try_extend_from_slice(bytes).map_err(|_| TooLong)?;
         Ok(self)
@@ -41,7 +41,7 @@ impl Text {
     /// # Errors
     ///
     /// [`TooLong`]
-    #[inline]
+    #[inline(always)]
     pub fn byte(&mut self, byte: u8) -> Result<&mut Self, TooLong> {
         self.0.try_push(byte).map_err(|_| TooLong)?;
         Ok(self)
@@ -52,7 +52,7 @@ impl Text {
     /// # Errors
     ///
     /// [`TooLong`]
-    #[inline]
+    #[inline(always)]
     pub fn number(&mut self, value: i64) -> Result<&mut Self, TooLong> {
         self.push(itoa::Buffer::new().format(value).as_bytes())
     }
@@ -86,7 +86,7 @@ const MAX_DIGITS: usize = 18;
 
 /// A whole number of 1 to 18 decimal digits.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn number(text: &[u8]) -> Option<i64> {
     if text.is_empty() || text.len() > MAX_DIGITS {
         return None;
@@ -107,7 +107,7 @@ pub fn number(text: &[u8]) -> Option<i64> {
 ///
 /// Looks at 19 bytes at most.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn leading_number(text: &[u8]) -> Option<(i64, &[u8])> {
     let mut value: i64 = 0;
     let mut rest = text;
@@ -128,7 +128,7 @@ pub fn leading_number(text: &[u8]) -> Option<(i64, &[u8])> {
 
 /// A decimal with at most six digits after the point, in millionths.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn millionths(text: &[u8]) -> Option<i64> {
     let (whole, rest) = leading_number(text)?;
     let whole = whole.checked_mul(MILLION)?;
@@ -136,7 +136,8 @@ pub fn millionths(text: &[u8]) -> Option<i64> {
         [] => Some(whole),
         [b'.', fraction @ ..] => {
             let place = PLACES.get(fraction.len())?;
-            whole.checked_add(number(fraction)?.checked_mul(*place)?)
+            // Below a million by construction.
+            whole.checked_add(number(fraction)?.wrapping_mul(*place))
         }
         _ => None,
     }
@@ -147,7 +148,7 @@ const PLACES: [i64; 7] = [1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
 
 /// Splits a state into what it says of its limiter and the time of that, in microseconds: `<figures>@<time>`.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn stamped(text: &[u8]) -> Option<(&[u8], i64)> {
     // From 2001 to 2286 a time has sixteen digits.
     if let Some((figures, [b'@', time @ ..])) = text.split_last_chunk::<17>() {

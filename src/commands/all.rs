@@ -20,11 +20,11 @@ const PEEK: Several =
     Several("RL.PEEK", &[(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")], Purpose::Peek);
 
 impl Several {
-    fn run(&self, call: &Call<'_>) -> Result<Decisions, Error> {
+    fn run(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let Self(name, without, purpose) = *self;
         let mut request = Request::default();
         request.read(name, without, call.words())?;
-        execute(call, &request, purpose).map(Decisions)
+        execute(call, &request, purpose)
     }
 
     /// Tells where the keys are: by the parser, and where words do not parse by looking for them.
@@ -39,10 +39,10 @@ impl Several {
 }
 
 impl Handler for All {
-    type Reply = Decisions;
+    type Reply = Answer;
     type Error = Error;
 
-    fn run(call: &Call<'_>) -> Result<Decisions, Error> {
+    fn run(call: &Call<'_>) -> Result<Answer, Error> {
         ALL.run(call)
     }
 
@@ -50,10 +50,10 @@ impl Handler for All {
 }
 
 impl Handler for Peek {
-    type Reply = Decisions;
+    type Reply = Answer;
     type Error = Error;
 
-    fn run(call: &Call<'_>) -> Result<Decisions, Error> {
+    fn run(call: &Call<'_>) -> Result<Answer, Error> {
         PEEK.run(call)
     }
 
@@ -61,15 +61,12 @@ impl Handler for Peek {
 }
 
 /// `[allowed, retry_after_ms, [seven], [seven], …]`
-pub struct Decisions(Answer);
-
-impl Reply for Decisions {
+impl Reply for Answer {
     fn write(&self, to: &ReplyWriter) {
-        let Answer { allowed, retry_after_ms, decisions } = &self.0;
-        to.array(decisions.len().saturating_add(2));
-        to.integer(i64::from(*allowed));
-        to.integer(*retry_after_ms);
-        for decision in decisions {
+        to.array(self.decisions.len().saturating_add(2));
+        to.integer(i64::from(self.allowed));
+        to.integer(self.retry_after_ms);
+        for decision in &self.decisions {
             to.integers(&decision.integers());
         }
     }

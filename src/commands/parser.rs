@@ -53,7 +53,8 @@ impl<'w, W: AsRef<[u8]>> Reader<'w, W> {
     #[inline(always)]
     pub fn take(&mut self) -> Option<&'w [u8]> {
         let word = self.next;
-        self.position = self.position.saturating_add(1);
+        // There are fewer words than numbers.
+        self.position = self.position.wrapping_add(1);
         self.next = self.words.get(self.position).map(AsRef::as_ref);
         word
     }
@@ -174,10 +175,16 @@ impl<'w> Spec<'w> {
 #[must_use]
 #[inline(always)]
 pub fn is(word: &[u8], expected: &str) -> bool {
-    // Most that are not it differ in length or in the last letter; most that are it come as documented.
+    let expected = expected.as_bytes();
+    let alike = |letter: Option<&u8>, expected: Option<&u8>| match (letter, expected) {
+        (Some(letter), Some(expected)) => letter.to_ascii_uppercase() == *expected,
+        _ => false,
+    };
+    // Most that are not it differ in length, or in the first or last letter; most that are it come as documented.
     word.len() == expected.len()
-        && word.last().map(u8::to_ascii_uppercase) == expected.as_bytes().last().copied()
-        && (word == expected.as_bytes() || word.eq_ignore_ascii_case(expected.as_bytes()))
+        && alike(word.first(), expected.first())
+        && alike(word.last(), expected.last())
+        && (word == expected || word.eq_ignore_ascii_case(expected))
 }
 
 /// A whole number from `least` to `most`, called `name`.

@@ -116,6 +116,7 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
     }
 
     /// Puts the last limit on the key at `place`, which is added unless it came before.
+    #[inline(always)]
     fn place_last(
         &mut self,
         without: &[(Mode, &'static str)],
@@ -124,7 +125,9 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
         place: &mut Place,
     ) -> Result<(), Error> {
         let Some((spec, others)) = self.specs.split_last_mut() else { return Ok(()) };
-        if let Some((_, word)) = without.iter().find(|(mode, _)| *mode == spec.charge.mode) {
+        if spec.charge.mode != Mode::Whole
+            && let Some((_, word)) = without.iter().find(|(mode, _)| *mode == spec.charge.mode)
+        {
             return Err(Error::ModeNotHere(word, command));
         }
         let role = role(spec.grammar);

@@ -81,7 +81,7 @@ pub unsafe extern "C" fn entry_point<H: Handler>(
     let call = Call { ctx, words };
     // SAFETY: `ctx` is live, and nothing was replied to its call.
     let to = unsafe { ReplyWriter::new(ctx) };
-    let answer = AssertUnwindSafe(|| match H::run(&call) {
+    let answer = AssertUnwindSafe(|| match &H::run(&call) {
         Ok(reply) => reply.write(&to),
         Err(error) => error.write(&to),
     });

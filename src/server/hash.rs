@@ -1,5 +1,6 @@
 //! Hashes: reading and changing fields.
 
+use std::ffi::CStr;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 
@@ -15,8 +16,15 @@ const COUNT_ALL: c_int = raw::REDISMODULE_HASH_COUNT_ALL as c_int;
 /// The most fields that one call of the API sets.
 const SET_AT_ONCE: usize = 4;
 
-/// The first fields and their values, one after the other; null where there are no more.
-fn words(fields: &[(&OwnedString, OwnedString)]) -> [*mut raw::RedisModuleString; 2 * SET_AT_ONCE] {
+/// Formats of effects that name a key and up to [`SET_AT_ONCE`] fields with their values.
+const FORMATS: [&CStr; SET_AT_ONCE + 1] = [c"s", c"sss", c"sssss", c"sssssss", c"sssssssss"];
+
+/// Fields and their values, one after the other; null where there are no more.
+type Words = [*mut raw::RedisModuleString; 2 * SET_AT_ONCE];
+
+/// The first fields and their values.
+#[inline(always)]
+fn words(fields: &[(&OwnedString, OwnedString)]) -> Words {
     let mut words = [null_mut(); 2 * SET_AT_ONCE];
     for (place, (field, value)) in words.chunks_exact_mut(2).zip(fields) {
         place.copy_from_slice(&[field.as_ptr(), value.as_ptr()]);
@@ -70,46 +78,47 @@ impl Key<'_> {
         if !self.is_writable() {
             return Err(NotDone);
         }
+        if fields.is_empty() {
+            return Ok(());
+        }
         self.mark_changed();
-        for fields in fields.chunks(SET_AT_ONCE) {
-            let [a, b, c, d, e, f, g, h] = words(fields);
-            // SAFETY: the handle is open for writing; the list of fields and values ends in null, at the latest after the
-            // last; the server keeps or copies what it is given.
-            let set = unsafe {
-                let end = null_mut::<c_void>();
-                api!(RedisModule_HashSet)(self.handle(), COUNT_ALL, a, b, c, d, e, f, g, h, end)
-            };
-            if usize::try_from(set) != Ok(fields.len()) {
-                return Err(NotDone);
+        match FORMATS.get(fields.len()) {
+            Some(format) => {
+                let words = words(fields);
+                self.set_few(words, fields.len())?;
+                let [a, b, c, d, e, f, g, h] = words;
+                // SAFETY: the strings are live; the format asks for as many words as there are fields and values.
+                unsafe {
+                    let (ctx, name) = (self.ctx(), self.name().as_ptr());
+                    let replicate = api!(RedisModule_Replicate);
+                    replicate(ctx, c"HSET".as_ptr(), format.as_ptr(), name, a, b, c, d, e, f, g, h);
+                }
+            }
+            None => {
+                for fields in fields.chunks(SET_AT_ONCE) {
+                    self.set_few(words(fields), fields.len())?;
+                }
+                let words = fields.iter().flat_map(|(field, value)| [field.as_ptr(), value.as_ptr()]);
+                self.replicate_list(c"HSET", words.collect());
             }
         }
-        self.replicate_set(fields);
         if self.kind() != Kind::Hash {
             self.look();
         }
         Ok(())
     }
 
-    fn replicate_set(&self, fields: &[(&OwnedString, OwnedString)]) {
-        let format = match fields.len() {
-            0 => return,
-            1 => c"sss",
-            2 => c"sssss",
-            3 => c"sssssss",
-            4 => c"sssssssss",
-            _ => {
-                let words = fields.iter().flat_map(|(field, value)| [field.as_ptr(), value.as_ptr()]);
-                self.replicate_list(c"HSET", words.collect());
-                return;
-            }
+    /// Sets so many fields to their values, which `words` holds, and replicates nothing.
+    #[inline(always)]
+    fn set_few(&self, words: Words, count: usize) -> Result<(), NotDone> {
+        let [a, b, c, d, e, f, g, h] = words;
+        // SAFETY: the handle is open for writing; the list of fields and values ends in null, at the latest after the last;
+        // the server keeps or copies what it is given.
+        let set = unsafe {
+            let end = null_mut::<c_void>();
+            api!(RedisModule_HashSet)(self.handle(), COUNT_ALL, a, b, c, d, e, f, g, h, end)
         };
-        let [a, b, c, d, e, f, g, h] = words(fields);
-        // SAFETY: the strings are live; the format asks for no more words than there are fields.
-        unsafe {
-            let replicate = api!(RedisModule_Replicate);
-            let (ctx, name) = (self.ctx(), self.name().as_ptr());
-            replicate(ctx, c"HSET".as_ptr(), format.as_ptr(), name, a, b, c, d, e, f, g, h);
-        }
+        if usize::try_from(set) == Ok(count) { Ok(()) } else { Err(NotDone) }
     }
 
     /// Removes fields of a hash; it goes with its last. What is not there is neither removed nor replicated.

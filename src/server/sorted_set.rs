@@ -45,8 +45,24 @@ impl Key<'_> {
         }
     }
 
-    /// Visits members, lowest score first, until `visit` answers false: all, or those whose score is above one.
-    pub fn walk_members(&self, above: Option<f64>, mut visit: impl FnMut(Member) -> bool) {
+    /// Whether a member has a score below this one.
+    #[must_use]
+    pub fn has_members_below(&self, score: f64) -> bool {
+        if self.kind() != Kind::SortedSet {
+            return false;
+        }
+        // SAFETY: the handle is open on a sorted set; the iterator is stopped at once.
+        unsafe {
+            api!(RedisModule_ZsetFirstInScoreRange)(self.handle(), f64::NEG_INFINITY, score, 0, 1);
+            let none = api!(RedisModule_ZsetRangeEndReached)(self.handle()) != 0;
+            api!(RedisModule_ZsetRangeStop)(self.handle());
+            !none
+        }
+    }
+
+    /// Visits members, lowest score first, until `visit` answers false: from the lowest or from above a score on, up to
+    /// the score `most`.
+    pub fn walk_members(&self, above: Option<f64>, most: f64, mut visit: impl FnMut(Member) -> bool) {
         if self.kind() != Kind::SortedSet {
             return;
         }
@@ -55,7 +71,7 @@ impl Key<'_> {
             api!(RedisModule_ZsetFirstInScoreRange)(
                 self.handle(),
                 above.unwrap_or(f64::NEG_INFINITY),
-                f64::INFINITY,
+                most,
                 c_int::from(above.is_some()),
                 0,
             );
@@ -110,6 +126,7 @@ impl Key<'_> {
     }
 
     /// Adds a member and replicates nothing.
+    #[inline(always)]
     fn add_here(&self, score: f64, member: &OwnedString) -> Result<(), NotDone> {
         if !self.is_writable() {
             return Err(NotDone);
@@ -119,15 +136,20 @@ impl Key<'_> {
         done(unsafe { api!(RedisModule_ZsetAdd)(self.handle(), score, member.as_ptr(), null_mut()) })
     }
 
-    /// Removes the lowest members of a sorted set, as long as they pass `test`, and `at_most` of them; it goes with its
-    /// last.
+    /// Removes the lowest members of a sorted set, as long as they pass `test`: `at_most` of them, and none with a score
+    /// above `most`. The set goes with its last.
     ///
     /// # Errors
     ///
     /// [`NotDone`] if the server does not remove some of them.
-    pub fn remove_lowest(&self, at_most: usize, test: impl Fn(&Member) -> bool) -> Result<(), NotDone> {
+    pub fn remove_lowest(
+        &self,
+        at_most: usize,
+        most: f64,
+        test: impl Fn(&Member) -> bool,
+    ) -> Result<(), NotDone> {
         let mut lowest: SmallVec<[OwnedString; 8]> = SmallVec::new();
-        self.walk_members(None, |member| {
+        self.walk_members(None, most, |member| {
             let goes = test(&member);
             if goes {
                 lowest.push(member.text);
@@ -238,7 +260,7 @@ impl Key<'_> {
     /// Puts the members from a score on, so many, into a new set in place of the old one; replicates nothing.
     fn renew(&self, from: f64, count: usize) -> Result<(), NotDone> {
         let mut stay = Vec::with_capacity(count);
-        self.walk_members(Some(from.next_down()), |member| {
+        self.walk_members(Some(from.next_down()), f64::INFINITY, |member| {
             stay.push(member);
             true
         });

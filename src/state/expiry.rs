@@ -15,6 +15,7 @@ const SPARE_MS: i64 = 1000;
 /// # Errors
 ///
 /// [`NotDone`] if the server does not set it.
+#[inline(always)]
 pub fn expire(
     key: &Key<'_>,
     unused_after_ms: i64,

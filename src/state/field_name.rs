@@ -22,6 +22,7 @@ struct Kept {
 }
 
 impl Kept {
+    #[inline(always)]
     fn is_of(&self, tag: Tag, window: Span, name: &[u8]) -> bool {
         // Most limits have no name, and comparing nothing costs a call.
         let named_alike = || name.is_empty() || *self.name == *name;
@@ -34,7 +35,7 @@ static NAMES: OfServer<RefCell<[Option<Kept>; PLACES]>> =
 
 /// The name of the field with this tag that holds the state of a limit of this window and name:
 /// `<tag>:<window ms>[:name]`.
-#[inline]
+#[inline(always)]
 pub fn field_name(call: &Call<'_>, tag: Tag, window: Span, name: &[u8]) -> Rc<OwnedString> {
     let mut names = NAMES.get(call).borrow_mut();
     match names.get_mut(place(tag, window, name)) {
@@ -65,6 +66,7 @@ fn create(
 }
 
 /// Where a name is kept, if it is.
+#[inline(always)]
 fn place(tag: Tag, window: Span, name: &[u8]) -> usize {
     let [first, second] = tag;
     let tag = u64::from(second).wrapping_mul(3).wrapping_add(u64::from(first));

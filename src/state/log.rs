@@ -2,7 +2,7 @@
 //! `:units` after it unless that is one.
 
 use crate::algorithms::text;
-use crate::algorithms::{Dropped, Edit, Entry, Log, OtherData, Time};
+use crate::algorithms::{Dropped, EARLIEST, Edit, Entry, Log, OtherData, Time};
 use crate::server::{Call, Key, Member, NotDone, OwnedString, Score};
 
 /// The log that a sorted set holds.
@@ -16,7 +16,7 @@ impl Log for SortedSetLog<'_, '_> {
 
     fn walk(&self, after: Option<Time>, mut visit: impl FnMut(Entry) -> bool) -> Result<(), OtherData> {
         let mut all_ours = true;
-        self.0.walk_members(after.map(score), |member| match entry(&member) {
+        self.0.walk_members(after.map(score), f64::INFINITY, |member| match entry(&member) {
             Some(entry) => visit(entry),
             None => {
                 all_ours = false;
@@ -24,6 +24,10 @@ impl Log for SortedSetLog<'_, '_> {
             }
         });
         if all_ours { Ok(()) } else { Err(OtherData) }
+    }
+
+    fn has_more_below(&self) -> bool {
+        self.0.has_members_below(score(EARLIEST))
     }
 
     fn length(&self) -> usize {
@@ -45,7 +49,7 @@ pub fn commit(call: &Call<'_>, key: &Key<'_>, edit: &Edit) -> Result<(), NotDone
     match &edit.dropped {
         Dropped::None => Ok(()),
         Dropped::Oldest(at_most, until) => {
-            key.remove_lowest(*at_most, |member| entry(member).is_some_and(|entry| entry.at <= *until))
+            key.remove_lowest(*at_most, score(*until), |member| entry(member).is_some())
         }
         Dropped::Before(at) => with_score(*at, |score| key.remove_below(score)),
     }
@@ -73,6 +77,7 @@ fn member(call: &Call<'_>, entry: &Entry) -> OwnedString {
 
 /// The entry that a member is; None if it is none of ours, whose score is a whole number and whose text is as [`member`]
 /// writes it.
+#[inline(always)]
 fn entry(of: &Member) -> Option<Entry> {
     // Saturates where a score was never a time; `checked` refuses that.
     #[allow(clippy::cast_possible_truncation)]

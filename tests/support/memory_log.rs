@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use redis_limiter::algorithms::{Dropped, Edit, Entry, Log, OtherData, Time};
+use redis_limiter::algorithms::{Dropped, EARLIEST, Edit, Entry, Log, OtherData, Time};
 
 /// The entries; clones share them, as handles on one key do.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,11 @@ impl Log for MemoryLog {
             }
         }
         Ok(())
+    }
+
+    fn has_more_below(&self) -> bool {
+        self.touch();
+        self.entries.borrow().first().is_some_and(|entry| entry.at < EARLIEST)
     }
 
     fn length(&self) -> usize {

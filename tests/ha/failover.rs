@@ -255,6 +255,10 @@ fn sentinel_promotes_the_replica_and_the_limit_holds_but_for_the_last_moment() {
         .config("sentinel", "down-after-milliseconds limiter 1500")
         .config("sentinel", "failover-timeout limiter 10000")
         .start();
+    // It looks often, so that it need not be waited for: a primary that comes back becomes a replica after four of the
+    // periods at which Sentinels tell each other of themselves, which are of 2 s.
+    let periods = ["info-period", "100", "publish-period", "200"];
+    sentinel.call(&[["SENTINEL", "DEBUG"].as_slice(), &periods].concat()).unwrap();
     let address = |sentinel: &Server| {
         let reply = sentinel.call(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "limiter"]).unwrap();
         redis::from_redis_value::<(String, u16)>(reply).unwrap().1

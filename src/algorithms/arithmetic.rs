@@ -4,20 +4,17 @@
 ///
 /// A quotient beyond `i64` saturates. Most products fit 64 bits, where a division is one instruction instead of a
 /// hundred.
-#[inline(always)]
 pub fn mul_div(factor: i64, other: i64, divisor: i64) -> (i64, i64) {
     let (quotient, remainder) = divided(factor, other, divisor);
     (saturated(quotient), remainder.cast_signed())
 }
 
 /// `factor * other / divisor` rounded up, for numbers that are not negative; a quotient beyond `i64` saturates.
-#[inline(always)]
 pub fn mul_div_ceil(factor: i64, other: i64, divisor: i64) -> i64 {
     let (quotient, remainder) = divided(factor, other, divisor);
     saturated(quotient.saturating_add(u64::from(remainder > 0)))
 }
 
-#[inline(always)]
 fn divided(factor: i64, other: i64, divisor: i64) -> (u64, u64) {
     let (factor, other, divisor) = (factor.cast_unsigned(), other.cast_unsigned(), divisor.cast_unsigned());
     let Some(product) = factor.checked_mul(other) else {
@@ -37,7 +34,6 @@ fn divided_wide(factor: u64, other: u64, divisor: u64) -> (u64, u64) {
     (narrow(quotient).unwrap_or(u64::MAX), narrow(remainder).unwrap_or(0))
 }
 
-#[inline(always)]
 fn saturated(value: u64) -> i64 {
     value.min(i64::MAX.cast_unsigned()).cast_signed()
 }

@@ -162,7 +162,6 @@ impl<L: Log> Draft<'_, L> {
     }
 
     /// Adds an entry to the edit. There are never more than two: what replaces the whole log, and what this call adds.
-    #[inline(always)]
     fn put(&mut self, entry: Entry) {
         if self.edit.added.try_push(entry).is_err() {
             self.met_other_data.set(true);
@@ -280,7 +279,6 @@ impl<L: Log> Draft<'_, L> {
     }
 
     /// The first entry in the window after which at most `level` units were charged.
-    #[inline(always)]
     fn last_to_leave(&self, within: &InWindow, level: i64) -> Entry {
         let suffices = |entry: &Entry| within.newest.since(entry) <= level;
         if suffices(&within.oldest) {

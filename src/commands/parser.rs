@@ -50,7 +50,6 @@ impl<'w, W: AsRef<[u8]>> Reader<'w, W> {
     }
 
     /// Takes the next word; None if there is none.
-    #[inline(always)]
     pub fn take(&mut self) -> Option<&'w [u8]> {
         let word = self.next;
         // There are fewer words than numbers.

@@ -116,7 +116,6 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
     }
 
     /// Puts the last limit on the key at `place`, which is added unless it came before.
-    #[inline(always)]
     fn place_last(
         &mut self,
         without: &[(Mode, &'static str)],

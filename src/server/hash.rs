@@ -23,7 +23,6 @@ const FORMATS: [&CStr; SET_AT_ONCE + 1] = [c"s", c"sss", c"sssss", c"sssssss", c
 type Words = [*mut raw::RedisModuleString; 2 * SET_AT_ONCE];
 
 /// The first fields and their values.
-#[inline(always)]
 fn words(fields: &[(&OwnedString, OwnedString)]) -> Words {
     let mut words = [null_mut(); 2 * SET_AT_ONCE];
     for (place, (field, value)) in words.chunks_exact_mut(2).zip(fields) {
@@ -109,7 +108,6 @@ impl Key<'_> {
     }
 
     /// Sets so many fields to their values, which `words` holds, and replicates nothing.
-    #[inline(always)]
     fn set_few(&self, words: Words, count: usize) -> Result<(), NotDone> {
         let [a, b, c, d, e, f, g, h] = words;
         // SAFETY: the handle is open for writing; the list of fields and values ends in null, at the latest after the last;

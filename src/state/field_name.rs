@@ -22,7 +22,6 @@ struct Kept {
 }
 
 impl Kept {
-    #[inline(always)]
     fn is_of(&self, tag: Tag, window: Span, name: &[u8]) -> bool {
         // Most limits have no name, and comparing nothing costs a call.
         let named_alike = || name.is_empty() || *self.name == *name;
@@ -66,7 +65,6 @@ fn create(
 }
 
 /// Where a name is kept, if it is.
-#[inline(always)]
 fn place(tag: Tag, window: Span, name: &[u8]) -> usize {
     let [first, second] = tag;
     let tag = u64::from(second).wrapping_mul(3).wrapping_add(u64::from(first));

@@ -36,6 +36,7 @@ mod loading;
 mod operations_page;
 mod packaging;
 mod persistence;
+mod planted;
 mod pressure;
 mod random_commands;
 mod redis_cell_clients;

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from server import Server, ServerError, encode, load_scripts, markdown, servers
 
-KEY = "user:12345"
+KEY = "rl:user:12"
 
 # A key in its usual state, by name.
 LIMITERS = [

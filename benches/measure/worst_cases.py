@@ -53,12 +53,12 @@ def cases(entries):
     yield f"{million} live entries: 1,000 calls", "live", log(10**9, "1h"), 1000
     yield f"{million} live entries: COST 10^9, allowed", "live", log(10**12, "1h", "COST", 10**9), 1
     yield f"{million} live entries: COST 10^9, never fits", "live", log(10**6, "1h", "COST", 10**9), 100
-    yield f"{million} live entries: COST 10^9, refused until half have gone", "live", log(half, "1h", "COST", 10**9), 100
+    yield f"{million} live entries: COST 10^9, denied until half have gone", "live", log(half, "1h", "COST", 10**9), 100
     peek = ("RL.PEEK", KEY, "SLIDINGLOG", half, "1h", "COST", 10**9)
     yield f"{million} live entries: RL.PEEK of that", "live", peek, 100
-    yield f"{million} entries 2 h ahead of the clock: refused", "ahead", log(10, "1h"), 1
+    yield f"{million} entries 2 h ahead of the clock: denied", "ahead", log(10, "1h"), 1
     yield f"{million} entries 2 h ahead of the clock: allowed", "ahead", log(10**9, "1h"), 1
-    for count in dict.fromkeys((1, 100, 1000, 10_000, 100_000, entries)):
+    for count in dict.fromkeys((1, 100, 1000, 10_000, 100_000, half, entries * 999 // 1000, entries)):
         yield f"{million} live entries: COST -{count}", "live", log(10**9, "1h", "COST", -count), 1
     fixed = [word for number in range(64) for word in ("FIXED", 10**6, "1h", "AS", f"limit-{number}")]
     yield "RL.ALL: 64 windows on one key", None, ("RL.ALL", KEY, *fixed), 1000

@@ -58,7 +58,7 @@ def cases(entries):
     yield f"{million} live entries: RL.PEEK of that", "live", peek, 100
     yield f"{million} entries 2 h ahead of the clock: denied", "ahead", log(10, "1h"), 1
     yield f"{million} entries 2 h ahead of the clock: allowed", "ahead", log(10**9, "1h"), 1
-    for count in dict.fromkeys((1, 100, 1000, 10_000, 100_000, half, entries * 999 // 1000, entries)):
+    for count in dict.fromkeys((1, 100, 1000, 10_000, 100_000, entries // 2, entries * 999 // 1000, entries)):
         yield f"{million} live entries: COST -{count}", "live", log(10**9, "1h", "COST", -count), 1
     fixed = [word for number in range(64) for word in ("FIXED", 10**6, "1h", "AS", f"limit-{number}")]
     yield "RL.ALL: 64 windows on one key", None, ("RL.ALL", KEY, *fixed), 1000

@@ -34,6 +34,8 @@ pub enum Undecided {
     BadState,
     /// A forced cost would take what is used above [`MAX_USED`].
     TooMuch,
+    /// The new state is longer than any can be.
+    TooLong,
 }
 
 /// What is to be done with a [`Charge`].

@@ -43,7 +43,7 @@ impl FieldAlgorithm {
     /// The algorithm of `A`.
     #[must_use]
     pub const fn of<A: FieldState>() -> Self {
-        Self { tags: A::TAGS, tag: A::tag, decide: decide::<A> }
+        Self { tags: A::TAGS, tag: A::tag, decide: decide_as::<A> }
     }
 
     /// Whether `tag` is the prefix of a field that may hold the state.
@@ -80,7 +80,7 @@ impl FieldAlgorithm {
 }
 
 #[inline(always)]
-fn decide<A: FieldState>(
+fn decide_as<A: FieldState>(
     quota: &Quota,
     stored: Option<&[u8]>,
     now: Time,
@@ -95,7 +95,7 @@ fn decide<A: FieldState>(
         Change::Unused
     } else {
         outcome.text.clear();
-        limiter.format(&mut outcome.text).map_err(|TooLong| Undecided::TooMuch)?;
+        limiter.format(&mut outcome.text).map_err(|TooLong| Undecided::TooLong)?;
         Change::Text
     };
     Ok(())

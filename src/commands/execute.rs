@@ -83,7 +83,7 @@ pub fn execute<'call>(
     let mut states: SmallVec<[Stored<'_, '_>; 3]> = SmallVec::new();
     for (index, spec) in request.specs.iter().enumerate() {
         let Some(key) = keys.get(spec.key) else { continue };
-        let stored = read(call, spec, key, purpose, now);
+        let stored = state_of(call, spec, key, purpose, now);
         states.push(stored.map_err(|error| of_limit(error, spec, Some(index)))?);
     }
     let mut outcomes: SmallVec<[Outcome; 3]> = SmallVec::new();
@@ -103,7 +103,7 @@ pub fn execute_one<'call>(
 ) -> Result<Decision, Error> {
     let now = Time::from_us(now_us(call));
     let key = Key::open(call, key.name, purpose.access());
-    let stored = read(call, spec, &key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
+    let stored = state_of(call, spec, &key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
     let mut outcome = Outcome::default();
     let limits = Limits { specs: from_ref(spec), states: from_ref(&stored) };
     limits.conclude(call, from_ref(&key), from_mut(&mut outcome), purpose, now)?;
@@ -112,7 +112,7 @@ pub fn execute_one<'call>(
 
 /// Reads the state of the limiter that `spec` names.
 #[inline(always)]
-fn read<'k, 'call>(
+fn state_of<'k, 'call>(
     call: &Call<'call>,
     spec: &Spec<'call>,
     key: &'k Key<'call>,
@@ -141,11 +141,11 @@ impl Limits<'_, '_, '_> {
                 check_hash(key, is_tag).map_err(|error| self.error_of_key(error, index))?;
             }
         }
-        self.decide(outcomes, now, purpose.extent())?;
+        self.decide_all(outcomes, now, purpose.extent())?;
         let denied = self.denials(outcomes).any(|denies| denies);
         if denied && self.specs.len() > 1 && purpose != Purpose::Peek {
             // Decisions store nothing, so those that were made as if all limits allowed the call are made anew.
-            self.decide(outcomes, now, Extent::Denied)?;
+            self.decide_all(outcomes, now, Extent::Denied)?;
         }
         if outcomes.iter().any(|outcome| !matches!(outcome.change, Change::None)) {
             for (index, key) in keys.iter().enumerate() {
@@ -165,7 +165,7 @@ impl Limits<'_, '_, '_> {
 
     /// Decides each limit, as far as `extent` says.
     #[inline(always)]
-    fn decide(self, outcomes: &mut [Outcome], now: Time, extent: Extent) -> Result<(), Error> {
+    fn decide_all(self, outcomes: &mut [Outcome], now: Time, extent: Extent) -> Result<(), Error> {
         for (index, ((spec, stored), outcome)) in self.iter().zip(outcomes).enumerate() {
             stored
                 .decide(&spec.quota, &spec.charge, now, extent, outcome)

@@ -97,6 +97,7 @@ impl<'k, 'call> Stored<'k, 'call> {
         };
         decided.map_err(|undecided| match (undecided, self) {
             (Undecided::TooMuch, _) => StateError::TooMuch,
+            (Undecided::TooLong, _) => StateError::NotDone,
             (Undecided::BadState, Self::Field(_, field)) => StateError::BadField(field.name().to_vec()),
             (Undecided::BadState, Self::Log(_)) => StateError::OtherData,
         })

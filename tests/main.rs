@@ -40,5 +40,6 @@ mod planted;
 mod pressure;
 mod random_commands;
 mod redis_cell_clients;
+mod refunds;
 mod replication;
 mod replies;

@@ -30,6 +30,7 @@ mod errors;
 mod expiry;
 mod foreign_data;
 mod harness;
+mod io_threads;
 mod key_routing;
 mod limiters;
 mod loading;

@@ -235,3 +235,150 @@ fn keys_of_64_kib_are_keys_like_others() {
     });
     assert_eq!(server.ask_several(&format!("RL.ALL {keys}")).allowed, 1);
 }
+
+// What others hold, or send, of any length.
+
+/// Far below what is planted here.
+const LITTLE: i64 = 1_000_000;
+const LONG: usize = 50_000_000;
+const LONG_WORD: usize = 20_000_000;
+
+/// Asserts that `used_memory_peak` stays about where it is while `call` is answered `error`.
+#[track_caller]
+fn assert_takes_little_memory(server: &Server, call: &str, error: &str) {
+    let memory = |field: &str| server.info_field("memory", field).unwrap().parse::<i64>().unwrap();
+    // Not every server lets the peak be reset: what is used is brought up to it.
+    let below_peak = memory("used_memory_peak") - memory("used_memory");
+    server.ask_value(&format!("SETRANGE filler {} 1", server.ask_int("STRLEN filler") + below_peak));
+    let before = memory("used_memory");
+    assert!(memory("used_memory_peak") - before < LITTLE, "a copy would show");
+    assert_eq!(server.ask_error(call), error, "{call}");
+    let more = memory("used_memory_peak") - before;
+    assert!(more < LITTLE, "{call}: {more} bytes");
+}
+
+#[test]
+fn a_long_string_of_others_is_not_copied() {
+    let server = frozen();
+    let wrong_type = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    server.ask_value(&format!("SETRANGE k {} 1", LONG - 1));
+    for expiry in ["PERSIST k", "PEXPIRE k 3600000"] {
+        server.ask_value(expiry);
+        for call in [
+            "CL.THROTTLE k 9 1 60",
+            "CL.THROTTLE k 9 1 60 0",
+            "CL.THROTTLE k 9 1 60 -1",
+            "RL.TOKENBUCKET k 9 1 60s",
+        ] {
+            assert_takes_little_memory(&server, call, wrong_type);
+        }
+    }
+}
+
+#[test]
+fn a_long_value_in_a_hash_of_others_is_not_copied() {
+    let server = frozen();
+    let fill = "redis.call('HSET', KEYS[1], 'name', string.rep('x', ARGV[1]))";
+    server.call(&["EVAL", fill, "1", "k", &LONG.to_string()]).unwrap();
+    for (command, limit) in [
+        ("TOKENBUCKET", "10 1 1m"),
+        ("LEAKYBUCKET", "10 1 1m"),
+        ("FIXED", "10 1m"),
+        ("SLIDINGCOUNTER", "10 1m"),
+    ] {
+        let other_data = "ERR key holds other data";
+        assert_takes_little_memory(&server, &format!("RL.{command} k {limit}"), other_data);
+        let in_all = format!("ERR limit 2 ({command}): key holds other data");
+        assert_takes_little_memory(&server, &format!("RL.ALL j FIXED 9 1m KEY k {command} {limit}"), &in_all);
+    }
+}
+
+/// The quickest of several tries of a call, by the server's own count of what its execution took.
+#[track_caller]
+fn quickest(server: &Server, call: &[&str], expect: impl Fn(&redis::RedisResult<Value>)) -> Duration {
+    let took = || {
+        server.ask_value("CONFIG RESETSTAT");
+        expect(&server.call(call));
+        let stats = server.text(&["INFO", "commandstats"]);
+        let of_ours = stats.lines().find(|line| line.to_lowercase().starts_with("cmdstat_rl.")).unwrap();
+        let usec = of_ours.split("usec=").nth(1).unwrap().split(',').next().unwrap();
+        Duration::from_micros(usec.parse().unwrap())
+    };
+    (0..4).map(|_| took()).min().unwrap()
+}
+
+#[test]
+fn a_word_of_any_length_is_read_no_further_than_it_could_be_valid() {
+    let server = frozen();
+    let digits = "9".repeat(LONG_WORD);
+    let with_unit = format!("{digits}ms");
+    let name = "x".repeat(LONG_WORD);
+    let shown = &digits[..64];
+    let duration = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d";
+    for (call, error) in [
+        (
+            ["RL.FIXED", "k", "10", &digits, "COST", "1"],
+            format!("ERR window must be {duration}, not '{shown}'"),
+        ),
+        (
+            ["RL.FIXED", "k", "10", &with_unit, "COST", "1"],
+            format!("ERR window must be {duration}, not '{shown}'"),
+        ),
+        (
+            ["RL.FIXED", "k", &digits, "1m", "COST", "1"],
+            format!("ERR limit must be a whole number from 0 to 1000000000000, not '{shown}'"),
+        ),
+        (
+            ["RL.FIXED", "k", "10", "1m", "COST", &digits],
+            format!("ERR COST must be a whole number from -1000000000000 to 1000000000000, not '{shown}'"),
+        ),
+        (
+            ["RL.FIXED", "k", "10", "1m", "AS", &name],
+            format!(
+                "ERR AS must be a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE, not '{}'",
+                &name[..64]
+            ),
+        ),
+    ] {
+        let took = quickest(&server, &call, |reply| {
+            let reply = reply.as_ref().unwrap_err();
+            assert_eq!(Some(error.strip_prefix("ERR ").unwrap()), reply.detail());
+        });
+        // Reading 20 MB of digits takes some 13 ms.
+        assert!(took < Duration::from_millis(5), "{}: {took:?}", call[4]);
+    }
+}
+
+#[test]
+fn long_keys_that_differ_at_their_end_cost_no_more_than_those_that_differ_at_their_beginning() {
+    let server = frozen();
+    let body = "k".repeat(1_000_000);
+    let call = |key: &dyn Fn(u8) -> String| {
+        let mut words: Vec<String> = vec!["RL.PEEK".into()];
+        for number in 0..64 {
+            words.extend((number > 0).then(|| "KEY".into()));
+            words.push(key(b'!' + number));
+            words.extend(["FIXED", "10", "1m"].map(String::from));
+        }
+        words
+    };
+    let took = [
+        call(&|number| format!("{}{body}", char::from(number))),
+        call(&|number| format!("{body}{}", char::from(number))),
+    ]
+    .map(|words| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        quickest(&server, &words, |reply| {
+            let reply = crate::support::several(reply.as_ref().unwrap()).unwrap();
+            assert_eq!((reply.allowed, reply.limits), (1, vec![[1, 10, 10, 0, 0, 0, 0]; 64]));
+        })
+    });
+    let [at_beginning, at_end] = took;
+    // Comparing each with each takes some 100 ms more.
+    assert!(at_end < at_beginning * 3 / 2 + Duration::from_millis(20), "{at_end:?}, not {at_beginning:?}");
+    // Equal ones are found, however long.
+    let mut twice = call(&|number| format!("{body}{}", char::from(number.min(b'!' + 62))));
+    let twice: Vec<&str> = twice.iter_mut().map(|word| &**word).collect();
+    let error = server.error(&twice);
+    assert_eq!(error, "ERR limit 64 (FIXED): the same FIXED is given twice: give one of them a name with AS");
+}

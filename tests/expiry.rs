@@ -356,3 +356,60 @@ fn expiries_saturate_at_two_to_the_fifty_third() {
     let wait = "RL.LEAKYBUCKET k 1000000000000 1 3660d COST 1 FORCE";
     assert_eq!(server.ask(wait)[3], LONGEST);
 }
+
+// An expiry that somebody removed.
+
+#[test]
+fn an_expiry_that_was_removed_from_a_shared_hash_stays_away() {
+    let server = frozen();
+    for call in [
+        "RL.FIXED k 10 1s AS short",
+        "RL.FIXED k 10 1s AS short COST -1",
+        "RL.FIXED k 10 1s AS short COST 100 FORCE",
+        "RL.TOKENBUCKET k 10 10 1s",
+        "RL.LEAKYBUCKET k 10 10 1s AS new",
+        "RL.SLIDINGCOUNTER k 10 1s",
+        "RL.ALL k FIXED 10 1s AS short TOKENBUCKET 10 10 1s",
+        "RL.ALL k FIXED 10 1s AS short KEY other FIXED 10 1s",
+        "CL.THROTTLE k 9 10 1",
+    ] {
+        server.ask_value("DEL k other");
+        server.ask("RL.FIXED k 10 30d");
+        server.ask("RL.FIXED k 10 1s AS short COST 2");
+        server.ask_value("PERSIST k");
+        server.ask_value(call);
+        assert_eq!(expiry(&server), NONE, "{call}");
+        // Far beyond what the short limit asks for, the others are there.
+        server.pass_ms(60_000);
+        assert_eq!(server.ask("RL.FIXED k 10 30d COST 0")[6], 1, "{call}");
+    }
+    assert!(server.ask_int("PEXPIRETIME other") < now_ms(&server), "that was nobody's but its own");
+}
+
+#[test]
+fn an_expiry_that_was_removed_where_the_call_knows_all_fields_comes_back() {
+    let server = frozen();
+    for (others, call) in [
+        ("", "RL.TOKENBUCKET k 10 7 10s"),
+        ("", "RL.LEAKYBUCKET k 10 7 10s"),
+        ("", "RL.FIXED k 10 10s"),
+        ("", "RL.FIXED k 10 10s ALIGN"),
+        ("", "RL.SLIDINGCOUNTER k 10 10s"),
+        ("", "RL.SLIDINGLOG k 10 10s"),
+        ("", "RL.ALL k FIXED 10 10s FIXED 10 1s TOKENBUCKET 10 7 10s"),
+        ("", "RL.ALL k SLIDINGLOG 10 10s"),
+        ("RL.FIXED k 10 1h", "RL.ALL k FIXED 10 1h FIXED 10 10s"),
+        ("RL.FIXED k 10 1h", "RL.ALL k FIXED 10 1h COST -1 FIXED 10 10s"),
+    ] {
+        server.ask_value("DEL k");
+        if !others.is_empty() {
+            server.ask(others);
+        }
+        server.ask_value(call);
+        server.ask_value("PERSIST k");
+        assert_eq!(expiry(&server), NONE);
+        server.ask_value(call);
+        let there = expiry(&server);
+        assert!(there > now_ms(&server) + 1000, "{call}: {there}");
+    }
+}

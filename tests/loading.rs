@@ -277,3 +277,82 @@ fn loading_the_module_twice_is_refused_and_harms_nothing() {
     }
     assert_eq!(server.ask("RL.FIXED k 9 1h")[6], 3);
 }
+
+#[test]
+fn a_server_that_has_renamed_a_needed_command_is_told_which() {
+    for command in [
+        "EXISTS",
+        "GET",
+        "HDEL",
+        "HRANDFIELD",
+        "HSET",
+        "PEXPIREAT",
+        "UNLINK",
+        "ZADD",
+        "ZCOUNT",
+        "ZREM",
+        "ZREMRANGEBYRANK",
+        "ZREMRANGEBYSCORE",
+    ] {
+        for other in ["\"\"", "something-else"] {
+            let log =
+                Server::builder().config("rename-command", &format!("{command} {other}")).try_start().err();
+            let log = log.unwrap_or_else(|| panic!("without {command} it loads"));
+            let reason = format!(
+                "redis-limiter does not load: it needs the command {command}, which this server has renamed or left out"
+            );
+            assert!(log.contains(&reason), "{command}:\n{log}");
+            assert!(!log.contains("BUG REPORT"), "{command}:\n{log}");
+        }
+    }
+    // What it does not need may go.
+    let server = Server::builder().config("rename-command", "FLUSHALL \"\"").start();
+    assert_eq!(server.ask("RL.FIXED k 9 1h")[0], 1);
+}
+
+/// `used_memory`, once nothing else is under way.
+fn used_memory(server: &Server) -> i64 {
+    let read = || server.info_field("memory", "used_memory").unwrap().parse::<i64>().unwrap();
+    (0..20).map(|_| read()).min().unwrap()
+}
+
+/// A cycle may cost what any module's does, which the server keeps.
+const LOST_IN_A_CYCLE: i64 = 500;
+
+#[test]
+fn loading_again_and_again_loses_no_memory() {
+    let server = Server::start();
+    let (_, _, path, _) = listed(&server);
+    let cycle = || {
+        // What the module keeps for itself is there when it goes.
+        for call in
+            ["RL.FIXED k 9 1h", "RL.FIXED k 9 1h AS name", "RL.SLIDINGLOG l 9 1h", "CL.THROTTLE t 9 1 60"]
+        {
+            server.ask_value(call);
+        }
+        server.ask_value("DEL k l t");
+        server.ask_value("MODULE UNLOAD rl");
+        server.call(&["MODULE", "LOAD", &path]).unwrap();
+    };
+    (0..5).for_each(|_| cycle());
+    let before = used_memory(&server);
+    (0..20).for_each(|_| cycle());
+    let lost = (used_memory(&server) - before) / 20;
+    assert!(lost <= LOST_IN_A_CYCLE, "{lost} bytes are lost in each cycle");
+}
+
+#[test]
+fn loading_adds_no_line_to_the_log_but_the_loaders_own() {
+    let server = Server::start();
+    let (_, _, path, _) = listed(&server);
+    let before = log(&server).len();
+    server.ask_value("MODULE UNLOAD rl");
+    server.call(&["MODULE", "LOAD", &path]).unwrap();
+    server.ask("RL.FIXED k 9 1h");
+    let log = log(&server);
+    let said: Vec<&str> = log[before..].lines().collect();
+    let of_the_loader = said.iter().filter(|line| line.contains("Module 'rl' loaded from")).count();
+    let of_the_unloader = said.iter().filter(|line| line.contains("rl unloaded")).count();
+    assert_eq!((of_the_loader, of_the_unloader, said.len()), (1, 1, 2), "{said:#?}");
+    assert!(!log.to_lowercase().contains("defrag"), "{log}");
+}

@@ -183,6 +183,57 @@ fn a_limit_is_given_out_exactly_while_redis_cli_reshards() {
     }
 }
 
+/// Pipelines of calls of two keys, decided on IO threads: whatever each is answered, no node dies of it.
+#[test]
+fn a_slot_moves_under_pipelined_calls_on_io_threads() {
+    let cluster = Cluster::start_with(2, 1, &[("io-threads", "4"), ("appendonly", "yes")]);
+    let (slot, home, away) = (cluster.slot_of("{t}"), cluster.node_of("{t}"), &cluster.nodes[..2]);
+    let away = away.iter().find(|node| node.port() != home.port()).unwrap();
+    let clients: Vec<redis::Client> =
+        (0..16).map(|number| if number % 4 == 0 { away } else { home }.client()).collect();
+    let next = AtomicUsize::new(0);
+    let load = Load::start(
+        clients.len(),
+        move || {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            (clients[index].get_connection().unwrap(), index)
+        },
+        |(connection, turn)| {
+            *turn += 1;
+            let mut calls = redis::pipe();
+            calls.ignore_errors();
+            for number in 0..8 {
+                let (first, second) = ((*turn + number) % 30, (*turn * 7 + number) % 30);
+                let [key, other] = [format!("{{t}}k{first}"), format!("{{t}}j{second}")];
+                let command = if number == 7 { "RL.PEEK" } else { "RL.ALL" };
+                calls.cmd("ASKING");
+                calls.cmd(command).arg(&key).arg(&["FIXED", "1000000000", "1d", "KEY"]).arg(&other);
+                calls.arg(&["TOKENBUCKET", "1000000", "5", "1s"]);
+            }
+            // Each is answered: what it is, or an error that passes.
+            let replies: Vec<redis::RedisResult<Value>> = calls.query(connection).unwrap();
+            for reply in &replies {
+                assert!(reply.as_ref().err().is_none_or(is_passing), "{reply:?}");
+            }
+            Some(replies.iter().filter(|reply| matches!(reply, Ok(Value::Array(_)))).count())
+        },
+    );
+    load.wait_for(64);
+    for (from, to) in [(home, away), (away, home), (home, away)] {
+        move_slot(&cluster, slot, from, to, || load.wait_for(8));
+    }
+    let answered: usize = load.finish().into_iter().sum();
+    assert!(answered > 1000, "{answered}");
+    for primary in &cluster.nodes[..2] {
+        assert_eq!(primary.text(&["PING"]), "PONG");
+        for replica in cluster.replicas_of(primary) {
+            replica.catch_up(primary);
+            replica.ask_value("READONLY");
+            assert_eq!(State::of(replica), State::of(primary));
+        }
+    }
+}
+
 // Primaries that go.
 
 /// `RL.FIXED` answers how many units are used, so the answers number the units: one that is given out twice is one too

@@ -1,4 +1,5 @@
 //! The algorithms alone, without a server: against slow, obvious models, and what each promises.
 
 mod algorithms;
+mod planted_logs;
 mod properties;

@@ -26,8 +26,14 @@ impl Cluster {
     /// The clock runs; a test may freeze and move it, which no node takes for another's failure.
     #[track_caller]
     pub fn start(primaries: usize, replicas_each: usize) -> Self {
+        Self::start_with(primaries, replicas_each, &[])
+    }
+
+    /// That, with lines of redis.conf for every node.
+    #[track_caller]
+    pub fn start_with(primaries: usize, replicas_each: usize, config: &[(&str, &str)]) -> Self {
         let clock = Clock::new();
-        let nodes = (0..primaries * (1 + replicas_each)).map(|_| node(&clock)).collect();
+        let nodes = (0..primaries * (1 + replicas_each)).map(|_| node(&clock, config)).collect();
         let cluster = Self { clock, nodes };
         cluster.share_out_slots(primaries);
         cluster.introduce();
@@ -137,8 +143,9 @@ impl Cluster {
     }
 }
 
-fn node(clock: &Clock) -> Server {
-    Server::builder()
+fn node(clock: &Clock, config: &[(&str, &str)]) -> Server {
+    let builder = config.iter().fold(Server::builder(), |builder, (name, value)| builder.config(name, value));
+    builder
         .clock(clock)
         .config("cluster-enabled", "yes")
         .config("cluster-announce-ip", "127.0.0.1")

@@ -56,6 +56,10 @@ impl Log for Watched<'_> {
         if all_ours { Ok(()) } else { Err(OtherData) }
     }
 
+    fn has_more_below(&self) -> bool {
+        self.log.has_more_below()
+    }
+
     fn length(&self) -> usize {
         self.log.length()
     }

@@ -316,7 +316,7 @@ fn used_memory(server: &Server) -> i64 {
     (0..20).map(|_| read()).min().unwrap()
 }
 
-/// A cycle may cost what any module's does, which the server keeps.
+/// No server keeps anything of a cycle itself, tried with a module that does nothing; this is slack for its own work.
 const LOST_IN_A_CYCLE: i64 = 500;
 
 #[test]

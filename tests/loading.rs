@@ -316,7 +316,7 @@ fn used_memory(server: &Server) -> i64 {
     (0..20).map(|_| read()).min().unwrap()
 }
 
-/// A cycle may cost what any module's does, which the server keeps.
+/// No server keeps anything of a cycle itself, tried with a module that does nothing; this is slack for its own work.
 const LOST_IN_A_CYCLE: i64 = 500;
 
 #[test]
@@ -350,7 +350,9 @@ fn loading_adds_no_line_to_the_log_but_the_loaders_own() {
     server.call(&["MODULE", "LOAD", &path]).unwrap();
     server.ask("RL.FIXED k 9 1h");
     let log = log(&server);
-    let said: Vec<&str> = log[before..].lines().collect();
+    // Valkey's own word on modules made for both.
+    let said: Vec<&str> =
+        log[before..].lines().filter(|line| !line.contains("Legacy Redis Module ")).collect();
     let of_the_loader = said.iter().filter(|line| line.contains("Module 'rl' loaded from")).count();
     let of_the_unloader = said.iter().filter(|line| line.contains("rl unloaded")).count();
     assert_eq!((of_the_loader, of_the_unloader, said.len()), (1, 1, 2), "{said:#?}");

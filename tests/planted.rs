@@ -398,3 +398,21 @@ fn whatever_set_is_planted_every_call_is_answered_and_no_error_changes_it() {
     assert!(errors > 500 && answers > 500, "{errors} errors, {answers} answers: the sets show little");
     assert_eq!(server.text(&["PING"]), "PONG");
 }
+
+/// What is done is what is told to replicas, whatever the set held: members that are there already, say.
+#[test]
+fn whatever_set_is_planted_a_replica_holds_the_same_after_every_call() {
+    let server = frozen();
+    let replica = Server::builder().clock(&server.clock).replica_of(&server).start();
+    for seed in 1000..1030 {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        plant(&server, "k", &random_members(rng));
+        let calls = every_form(&["300"], &["100ms"]);
+        for _ in 0..10 {
+            let call = calls.choose(rng).unwrap();
+            let _ = answer(&server, call);
+            replica.catch_up(&server);
+            assert_eq!(State::of(&replica), State::of(&server), "{seed}: {call}");
+        }
+    }
+}

@@ -478,6 +478,12 @@ fn words_that_make_no_call_are_errors() {
     let no_algorithm = &*format!("a limit is missing: it must begin with its algorithm, one of {algorithms}");
     let unknown =
         |word: &str| format!("a limit must begin with its algorithm, one of {algorithms}, not '{word}'");
+    let stray = |algorithm: &str, word: &str| {
+        format!(
+            "limit 1 ({algorithm}): syntax error near '{word}': it is no option of {algorithm}, nor KEY, nor an \
+             algorithm ({algorithms})"
+        )
+    };
     let cost = "a whole number from -1000000000000 to 1000000000000";
     let name = "a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE";
     let duration = "a whole number with a unit ms, s, m, h or d, from";
@@ -487,22 +493,22 @@ fn words_that_make_no_call_are_errors() {
         ("k FIXED 10 1s KEY j", no_algorithm),
         ("k FIXED 10 1s KEY j KEY i FIXED 10 1s", &unknown("KEY")),
         ("k KEY j FIXED 10 1s", &unknown("KEY")),
-        ("k FIXED 10 1s more", &unknown("more")),
-        ("k FIXED 10 1s AS", &format!("limit 1 (FIXED): AS is missing: it must be {name}")),
-        ("k FIXED 10 1s COST", &format!("limit 1 (FIXED): COST is missing: it must be {cost}")),
+        ("k FIXED 10 1s more", &stray("FIXED", "more")),
+        ("k FIXED 10 1s AS", &format!("limit 1 (FIXED): AS must be followed by {name}")),
+        ("k FIXED 10 1s COST", &format!("limit 1 (FIXED): COST must be followed by {cost}")),
         ("k RL.FIXED 10 1s", &unknown("RL.FIXED")),
         ("k GCRA 10 1s", &unknown("GCRA")),
         (
             "k TOKENBUCKET 10 1s",
             "limit 1 (TOKENBUCKET): refill must be a whole number from 1 to 1000000000000, not '1s'",
         ),
-        ("k SLIDINGLOG 10 1s AS name", &unknown("AS")),
-        ("k SLIDINGLOG 10 1s AS KEY j FIXED 10 1s", &unknown("AS")),
+        ("k SLIDINGLOG 10 1s AS name", &stray("SLIDINGLOG", "AS")),
+        ("k SLIDINGLOG 10 1s AS KEY j FIXED 10 1s", &stray("SLIDINGLOG", "AS")),
         (
             "k FIXED 10 1s ALIGN OFFSET KEY j FIXED 10 1s",
             &format!("limit 1 (FIXED): OFFSET must be {duration} 0ms to 3660d, not 'KEY'"),
         ),
-        ("k SLIDINGCOUNTER 10 1s ALIGN", &unknown("ALIGN")),
+        ("k SLIDINGCOUNTER 10 1s ALIGN", &stray("SLIDINGCOUNTER", "ALIGN")),
         (
             "k FIXED 10 1s FORCE PARTIAL",
             "limit 1 (FIXED): FORCE and PARTIAL exclude each other: give one of them",

@@ -195,7 +195,7 @@ fn an_option_needs_its_value() {
         ("RL.PEEK hash FIXED 10 1h COST", "limit 1 (FIXED): ", "COST", COST),
         ("RL.ALL hash FIXED 10 1m FIXED 10 1h AS", "limit 2 (FIXED): ", "AS", NAME),
     ] {
-        refuses(&server, &words(line), &format!("ERR {prefix}{name} is missing: it must be {accepts}"));
+        refuses(&server, &words(line), &format!("ERR {prefix}{name} must be followed by {accepts}"));
     }
     // The next word is taken for it.
     for (line, prefix, name, accepts, word) in [
@@ -309,11 +309,6 @@ fn a_limit_begins_with_its_algorithm() {
         ("hash RL.FIXED 10 1h", "RL.FIXED"),
         ("hash GCRA 10 1h", "GCRA"),
         ("hash 10 1h FIXED", "10"),
-        ("hash FIXED 10 1h nonsense", "nonsense"),
-        ("hash FIXED 10 1h 5", "5"),
-        // Options of others.
-        ("hash TOKENBUCKET 10 1 1h ALIGN", "ALIGN"),
-        ("hash FIXED 10 1h KEY log SLIDINGLOG 10 1h AS a", "AS"),
         // A KEY clause without a limit.
         ("hash KEY log SLIDINGLOG 10 1h", "KEY"),
         ("hash FIXED 10 1h KEY log KEY other FIXED 1 1h", "KEY"),
@@ -323,6 +318,21 @@ fn a_limit_begins_with_its_algorithm() {
             let error =
                 format!("ERR a limit must begin with its algorithm, one of {ALGORITHMS}, not '{got}'");
             refuses(&server, &words_or_empty(&format!("{command} {limits}")), &error);
+        }
+    }
+    // After a limit, what belongs to nothing; options of others, too.
+    for (limits, number, algorithm, got) in [
+        ("hash FIXED 10 1h nonsense", 1, "FIXED", "nonsense"),
+        ("hash FIXED 10 1h 5", 1, "FIXED", "5"),
+        ("hash TOKENBUCKET 10 1 1h ALIGN", 1, "TOKENBUCKET", "ALIGN"),
+        ("hash FIXED 10 1h KEY log SLIDINGLOG 10 1h AS a", 2, "SLIDINGLOG", "AS"),
+    ] {
+        for command in ["RL.ALL", "RL.PEEK"] {
+            let error = format!(
+                "ERR limit {number} ({algorithm}): syntax error near '{got}': it is no option of {algorithm}, \
+                 nor KEY, nor an algorithm ({ALGORITHMS})"
+            );
+            refuses(&server, &words(&format!("{command} {limits}")), &error);
         }
     }
     for limits in ["hash FIXED 10 1h KEY log", "hash FIXED 10 1h key log"] {

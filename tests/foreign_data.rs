@@ -41,17 +41,14 @@ fn all_calls(command: &str) -> Vec<String> {
     calls
 }
 
-/// `error` as it answers `call`: several limits are told apart, and the one on `k` is named.
+/// `error` as it answers `call`: in a call of limits, the one on `k` is named.
 fn in_call(call: &str, error: &str) -> String {
-    let (several, before) = match call.split_once("k ") {
-        Some((before, after)) => (before.contains("other ") || after.contains("KEY "), before),
-        None => panic!("{call}"),
-    };
-    if !several {
+    if !call.starts_with("RL.ALL") && !call.starts_with("RL.PEEK") {
         return error.into();
     }
+    let (before, after) = call.split_once("k ").unwrap_or_else(|| panic!("{call}"));
     let number = if before.contains("other ") { 2 } else { 1 };
-    let algorithm = call.split_once("k ").and_then(|(_, after)| after.split(' ').next()).unwrap();
+    let algorithm = after.split(' ').next().unwrap();
     let (code, text) = error.split_once(' ').unwrap();
     format!("{code} limit {number} ({algorithm}): {text}")
 }

@@ -28,9 +28,11 @@ pub enum Error {
     ModeNotHere(&'static str, &'static str),
     /// A word where the name of an algorithm must stand: what it was, and the names there are.
     UnknownAlgorithm(Shown, String),
+    /// A word after a limit that belongs to nothing: what it was, the limit's algorithm, and the names there are.
+    Stray(Shown, &'static str, String),
     /// No word where the name of an algorithm must stand: the names there are.
     NoAlgorithm(String),
-    /// `KEY` without a key, or right after another key.
+    /// `KEY` at the end.
     NoKey,
     /// More limits than one call takes.
     TooManyLimits,
@@ -130,6 +132,11 @@ impl Error {
             Self::WrongArity => "wrong number of arguments".into(),
             Self::Syntax(near) => format!("syntax error near {near}").into(),
             Self::Argument(name, accepts, got) => format!("{name} must be {accepts}, not {got}").into(),
+            Self::Missing(option, accepts)
+                if option.starts_with(|letter: char| letter.is_ascii_uppercase()) =>
+            {
+                format!("{option} must be followed by {accepts}").into()
+            }
             Self::Missing(name, accepts) => format!("{name} is missing: it must be {accepts}").into(),
             Self::OptionTwice(option) => format!("{option} must not be given twice").into(),
             Self::TwoModes => "FORCE and PARTIAL exclude each other: give one of them".into(),
@@ -138,6 +145,10 @@ impl Error {
             Self::UnknownAlgorithm(got, all) => {
                 format!("a limit must begin with its algorithm, one of {all}, not {got}").into()
             }
+            Self::Stray(got, algorithm, all) => format!(
+                "syntax error near {got}: it is no option of {algorithm}, nor KEY, nor an algorithm ({all})"
+            )
+            .into(),
             Self::NoAlgorithm(all) => {
                 format!("a limit is missing: it must begin with its algorithm, one of {all}").into()
             }

@@ -67,7 +67,8 @@ pub fn execute<'call>(
     purpose: Purpose,
 ) -> Result<Answer, Error> {
     if let ([key], [spec]) = (request.keys.as_slice(), request.specs.as_slice()) {
-        let decision = execute_one(call, key, spec, purpose)?;
+        let decision =
+            execute_one(call, key, spec, purpose).map_err(|error| error.in_limit(0, spec.grammar.word))?;
         // A forced limit never denies.
         let denied = decision.allowed == 0 && spec.charge.mode != Mode::Force;
         let waits = denied || decision.allowed > 0;

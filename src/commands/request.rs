@@ -109,10 +109,23 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
                 place = Place { position, index: indices.of(name, &self.keys, words) };
                 is_new = true;
             } else {
-                return Err(Error::UnknownAlgorithm(Shown::of(word), all_algorithms()));
+                return Err(self.unexpected(word, is_new));
             }
         }
         if is_new { Err(Error::NoAlgorithm(all_algorithms())) } else { Ok(()) }
+    }
+
+    /// A word that is neither a limit's nor KEY; `is_new` where a limit must follow.
+    #[cold]
+    fn unexpected(&self, word: &[u8], is_new: bool) -> Error {
+        let (got, all) = (Shown::of(word), all_algorithms());
+        match self.specs.last() {
+            Some(spec) if !is_new => {
+                let algorithm = spec.grammar.word;
+                Error::Stray(got, algorithm, all).in_limit(self.specs.len().saturating_sub(1), algorithm)
+            }
+            _ => Error::UnknownAlgorithm(got, all),
+        }
     }
 
     /// Puts the last limit on the key at `place`, which is added unless it came before.

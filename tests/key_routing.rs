@@ -187,6 +187,47 @@ fn user(server: &Server, name: &str, rules: &str) -> Connection {
 }
 
 #[test]
+fn a_selector_that_allows_another_command_on_a_key_does_not_allow_ours() {
+    let server = frozen();
+    let ours = "+rl.all +rl.peek +rl.fixed";
+    for (name, rules) in [
+        ("beside", format!("{ours} ~a* (+ping ~b*)")),
+        ("before", format!("+get ~b* ({ours} ~a*)")),
+        ("without", format!("+@all -rl.all -rl.peek -rl.fixed ~* ({ours} ~a*)")),
+        ("to read", format!("{ours} ~a* (+get %R~b*)")),
+    ] {
+        let mut words: Vec<&str> = vec!["ACL", "SETUSER", "selected", "reset", "on", "nopass"];
+        // A selector is one word.
+        let (before, selector) = rules.split_once('(').unwrap();
+        words.extend(before.split_whitespace());
+        let selector = format!("({selector}");
+        words.push(&selector);
+        server.call(&words).unwrap();
+        let mut selected = server.connection();
+        redis::cmd("AUTH").arg(&["selected", ""]).exec(&mut selected).unwrap();
+        assert!(send(&mut selected, "RL.ALL a1 FIXED 5 10s KEY a2 FIXED 5 10s").is_ok(), "{name}");
+        for line in [
+            "RL.FIXED b1 5 10s",
+            "RL.ALL a1 FIXED 5 10s KEY b1 FIXED 5 10s",
+            "RL.ALL a1 FIXED 5 10s COST 0 KEY a2 FIXED 5 10s KEY b1 FIXED 5 10s COST -5",
+            "RL.PEEK a1 FIXED 5 10s KEY b1 FIXED 5 10s",
+        ] {
+            assert!(error(send(&mut selected, line)).starts_with("NOPERM "), "{name}: {line}");
+        }
+    }
+    assert_eq!(server.ask_int("EXISTS b1"), 0);
+    // A denied key is in the log of the ACL, whoever denied it.
+    server.ask_value("ACL LOG RESET");
+    let mut alice = user(&server, "alice", "~a:*");
+    assert!(send(&mut alice, "RL.ALL a:1 FIXED 10 1s KEY b:1 FIXED 10 1s").is_err());
+    assert!(
+        format!("{:?}", server.ask_value("ACL LOG")).contains("key"),
+        "{:?}",
+        server.ask_value("ACL LOG")
+    );
+}
+
+#[test]
 fn a_user_calls_on_their_own_keys_only() {
     let server = frozen();
     let mut alice = user(&server, "alice", "~a:*");

@@ -416,3 +416,27 @@ fn whatever_set_is_planted_a_replica_holds_the_same_after_every_call() {
         }
     }
 }
+
+/// Sets that end as a log does, with other members among the oldest: a log that starts anew looks at these.
+#[test]
+fn members_of_others_below_what_looks_like_a_log_stay() {
+    let server = frozen();
+    let old = START - 100_000_000;
+    for planted in [
+        format!("ZADD k {old} alice {} bob {} 3 {} 4", old + 1, old + 2, old + 3),
+        format!("ZADD k {old} 1 {} 2 {} alice {} 4", old + 1, old + 2, old + 3),
+        format!("ZADD k {old} 1 {} 2 {}.5 3 {} 4", old + 1, old + 2, old + 3),
+    ] {
+        for call in [
+            "RL.SLIDINGLOG k 10 1s",
+            "RL.SLIDINGLOG k 10 1h COST -10",
+            "RL.ALL other FIXED 9 1s KEY k SLIDINGLOG 10 1s",
+        ] {
+            server.ask_value("DEL k other");
+            server.ask_value(&planted);
+            let before = State::of(&server);
+            assert!(server.ask_error(call).ends_with("key holds other data"), "{planted}: {call}");
+            assert_eq!(State::of(&server), before, "{planted}: {call}");
+        }
+    }
+}

@@ -86,6 +86,10 @@ impl<L: Log> SlidingLog<L> {
     #[inline(always)]
     pub fn open(log: L, quota: &Quota, now: Time) -> Result<Self, OtherData> {
         let newest = log.newest()?;
+        if newest.is_none() && log.length() > 0 {
+            // Scores that are no numbers are in no order.
+            return Err(OtherData);
+        }
         let mut found = Found { now, window: quota.window, newest, in_window: None, pulled: false };
         if let Some(newest) = newest.filter(|newest| newest.at > found.stale_until()) {
             let oldest = log.first(Some(found.stale_until()))?.ok_or(OtherData)?;
@@ -171,6 +175,12 @@ impl<L: Log> Draft<'_, L> {
     /// Replaces the whole log by one entry, or by nothing.
     fn restart(&mut self, entry: Option<Entry>) {
         self.check_bottom();
+        // A set of other people's is small more often than not.
+        let mut left = WALK_AT_MOST;
+        self.walk(None, |_| {
+            left = left.saturating_sub(1);
+            left > 0
+        });
         self.edit = Edit { clear: true, added: entry.into_iter().collect(), ..Edit::default() };
         self.found.newest = entry;
         self.found.in_window = entry.map(|entry| InWindow::new(entry, entry));

@@ -77,7 +77,7 @@ pub fn execute<'call>(
         decisions.push(decision);
         return Ok(Answer { allowed: !denied, retry_after_ms, decisions });
     }
-    check_keys(call, request.keys.iter().map(|key| (key.name, purpose.access())))?;
+    check_keys(call, request.keys.iter().map(|key| key.name))?;
     let now = Time::from_us(now_us(call));
     let keys: SmallVec<[Key<'_>; 2]> =
         request.keys.iter().map(|key| Key::open(call, key.name, purpose.access())).collect();

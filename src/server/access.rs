@@ -10,7 +10,7 @@ use redis_module::raw;
 use smallvec::SmallVec;
 
 use super::api::api;
-use super::call::{Access, Call, key_flags};
+use super::call::Call;
 use super::native::CallReply;
 use super::string::{OwnedString, Word};
 
@@ -37,29 +37,34 @@ pub(super) fn set_up(first_key_only: bool, in_cluster: bool) {
     IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
 }
 
-/// Judges whether a call may touch these keys, where the server has not.
+/// Judges whether a call may touch these keys, where the server has not. The first is the command's first argument.
 ///
 /// # Errors
 ///
 /// Why it may not, as the server would say for a command of its own.
 pub fn check_keys<'k>(
     call: &Call<'_>,
-    keys: impl ExactSizeIterator<Item = (Word<'k>, Access)> + Clone,
+    keys: impl ExactSizeIterator<Item = Word<'k>> + Clone,
 ) -> Result<(), NoAccess> {
     if keys.len() < 2 || !FIRST_KEY_ONLY.load(Ordering::Relaxed) {
         return Ok(());
     }
-    check_permissions(call, keys.clone())?;
-    if IN_CLUSTER.load(Ordering::Relaxed) || has_tracking(call) {
-        check_slots(call, keys.map(|(name, _)| name))?;
+    check_permissions(call, keys.clone().skip(1))?;
+    if IN_CLUSTER.load(Ordering::Relaxed) || may_have_tracking(call) {
+        check_slots(call, keys)?;
     }
     Ok(())
 }
 
-/// Whether the caller is told when keys change that it has read (CLIENT TRACKING).
-fn has_tracking(call: &Call<'_>) -> bool {
+/// Whether the caller may be one that is told when keys change that it has read (CLIENT TRACKING). In a script, it is not
+/// the caller whom the server knows here.
+fn may_have_tracking(call: &Call<'_>) -> bool {
     // SAFETY: the context is live; the server fills in what it was given, of the version that it names.
     unsafe {
+        let flags = api!(RedisModule_GetContextFlags)(call.ctx()).cast_unsigned();
+        if flags & raw::REDISMODULE_CTX_FLAGS_LUA != 0 {
+            return true;
+        }
         let (Some(id), Some(look)) = (raw::RedisModule_GetClientId, raw::RedisModule_GetClientInfoById)
         else {
             return false;
@@ -98,17 +103,18 @@ fn check_slots<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Re
     }
 }
 
-fn check_permissions<'k>(
-    call: &Call<'_>,
-    mut keys: impl Iterator<Item = (Word<'k>, Access)>,
-) -> Result<(), NoAccess> {
-    // SAFETY: the context and the names are live; what the server gives is freed; a function that is not there is not
+/// Each key stands in for the first, which is the one that the server looks at: so the user must be allowed this command
+/// on it, not only some other.
+fn check_permissions<'k>(call: &Call<'_>, keys: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
+    let mut words: SmallVec<[_; 16]> = call.words().iter().map(|word| word.as_ptr()).collect();
+    // SAFETY: the context and the words are live; what the server gives is freed; a function that is not there is not
     // called.
     unsafe {
-        let (Some(user_name), Some(user_of), Some(check), Some(free)) = (
+        let (Some(user_name), Some(user_of), Some(check), Some(log), Some(free)) = (
             raw::RedisModule_GetCurrentUserName,
             raw::RedisModule_GetModuleUserFromUserName,
-            raw::RedisModule_ACLCheckKeyPermissions,
+            raw::RedisModule_ACLCheckCommandPermissions,
+            raw::RedisModule_ACLAddLogEntry,
             raw::RedisModule_FreeModuleUser,
         ) else {
             return Err(NoAccess::NoPermission);
@@ -119,12 +125,20 @@ fn check_permissions<'k>(
         if user.is_null() {
             return Err(NoAccess::NoPermission);
         }
-        // What is done with the key: the other flags are not taken here.
-        let done = raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE;
-        let flags = |access| i32::try_from(key_flags(access) & done).unwrap_or(0);
-        let permitted = keys
-            .all(|(name, access)| check(user, name.as_ptr(), flags(access)) == raw::REDISMODULE_OK as c_int);
+        let mut permitted = Ok(());
+        for key in keys {
+            if let Some(first) = words.get_mut(1) {
+                *first = key.as_ptr();
+            }
+            let count = c_int::try_from(words.len()).unwrap_or(0);
+            if check(user, words.as_mut_ptr(), count) != raw::REDISMODULE_OK as c_int {
+                let why = raw::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_KEY;
+                log(call.ctx(), user, key.as_ptr(), why);
+                permitted = Err(NoAccess::NoPermission);
+                break;
+            }
+        }
         free(user);
-        if permitted { Ok(()) } else { Err(NoAccess::NoPermission) }
+        permitted
     }
 }

@@ -43,6 +43,9 @@ pub struct Version {
     parts: (u32, u32, u32),
 }
 
+/// Valkey's option, from 9.0 on, without which it refuses CLUSTER MIGRATESLOTS. Redis' header does not have it.
+const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+
 /// The ACL category that all commands share, where a module may add one.
 pub(super) const OWN_CATEGORY: &CStr = c"ratelimit";
 
@@ -103,11 +106,16 @@ unsafe fn load(
     if let Some(function) = missing_function() {
         return Err(format!("it needs {function}, which this server does not have"));
     }
-    // The module tells by itself which keys it changed, and has no state that the loading of another dataset could mix up.
-    let options =
-        raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
     // SAFETY: the context is live; the functions are there; so are the strings at `argv`, until this returns.
     unsafe {
+        let server = Version::of(ctx);
+        // The module tells by itself which keys it changed, and has no state that the loading of another dataset could mix
+        // up, or a slot that moves.
+        let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
+            | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+        if server.is_valkey && server.parts >= (9, 0, 0) {
+            options |= HANDLE_ATOMIC_SLOT_MIGRATION;
+        }
         api!(RedisModule_SetModuleOptions)(ctx, options.cast_signed());
         if let Some(command) = NEEDED.iter().find(|name| !native::has_command(ctx, name)) {
             let command = command.to_string_lossy();
@@ -116,7 +124,7 @@ unsafe fn load(
         config::register_settings(ctx)?;
         // That the category is there already is no failure: it outlives the module that brought it.
         let own_category = raw::RedisModule_AddACLCategory.map(|add| add(ctx, OWN_CATEGORY.as_ptr()));
-        let load = Load { ctx, server: Version::of(ctx), own_category: own_category.is_some() };
+        let load = Load { ctx, server, own_category: own_category.is_some() };
         let flags = api!(RedisModule_GetContextFlags)(ctx).cast_unsigned();
         access::set_up(!load.takes_key_positions(), flags & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0);
         let count = if argv.is_null() { 0 } else { usize::try_from(argc).unwrap_or(0) };

@@ -31,7 +31,7 @@ impl Entry {
     pub fn checked(at: Time, total: i64, units: i64) -> Option<Self> {
         let ours = (EARLIEST..=LATEST).contains(&at)
             && (0..TOTALS).contains(&total)
-            && (1..=MAX_USED).contains(&units);
+            && (units == 1 || (1..=MAX_USED).contains(&units));
         ours.then_some(Self { at, total, units })
     }
 

@@ -18,19 +18,19 @@ const TRIM_EVERY: i64 = 4;
 /// fewer.
 ///
 /// Each look costs about as much however many entries go, and each that stays makes a small log's calls slower (it is
-/// walked from its end) but not a large one's. So it is about a sixteenth of the log, and few enough that no call stalls;
+/// walked from its end) but not a large one's. So it is a small part of the log, and few enough that no call stalls;
 /// a multiple of [`TRIM_EVERY`].
 fn trim_every(length: usize) -> i64 {
     match length {
         0..128 => TRIM_EVERY,
         128..256 => 8,
-        _ => 16,
+        _ => 24,
     }
 }
 
-/// The oldest entry is looked at each time this many entries were added. What is not an entry is not trimmed: it would
+/// The oldest entry is looked at each time this many entries were added: a multiple of all that [`trim_every`] answers. What is not an entry is not trimmed: it would
 /// keep all after it in the log, for good.
-const LOOK_EVERY: i64 = 64;
+const LOOK_EVERY: i64 = 48;
 
 /// Entries looked through one by one, where there may be any number.
 const WALK_AT_MOST: usize = 128;
@@ -86,13 +86,14 @@ impl<L: Log> SlidingLog<L> {
     #[inline(always)]
     pub fn open(log: L, quota: &Quota, now: Time) -> Result<Self, OtherData> {
         let newest = log.newest()?;
-        if newest.is_none() && log.length() > 0 {
-            // Scores that are no numbers are in no order.
-            return Err(OtherData);
-        }
         let mut found = Found { now, window: quota.window, newest, in_window: None, pulled: false };
-        if let Some(newest) = newest.filter(|newest| newest.at > found.stale_until()) {
-            let oldest = log.first(Some(found.stale_until()))?.ok_or(OtherData)?;
+        let Some(newest) = newest else {
+            // Scores that are no numbers are in no order, and then no member is the newest.
+            return if log.length() == 0 { Ok(Self { log, found }) } else { Err(OtherData) };
+        };
+        let stale_until = found.stale_until();
+        if newest.at > stale_until {
+            let oldest = log.first(Some(stale_until))?.ok_or(OtherData)?;
             let mut in_window = InWindow::new(oldest, newest);
             if !(1..=MAX_USED).contains(&in_window.used) {
                 return Err(OtherData);
@@ -166,6 +167,7 @@ impl<L: Log> Draft<'_, L> {
     }
 
     /// Adds an entry to the edit. There are never more than two: what replaces the whole log, and what this call adds.
+    #[inline(always)]
     fn put(&mut self, entry: Entry) {
         if self.edit.added.try_push(entry).is_err() {
             self.met_other_data.set(true);
@@ -173,6 +175,7 @@ impl<L: Log> Draft<'_, L> {
     }
 
     /// Replaces the whole log by one entry, or by nothing.
+    #[cold]
     fn restart(&mut self, entry: Option<Entry>) {
         self.check_bottom();
         // A set of other people's is small more often than not.
@@ -217,9 +220,9 @@ impl<L: Log> Draft<'_, L> {
             let every = trim_every(self.log.length());
             if passes(every) {
                 self.trim(usize::try_from(every.saturating_mul(2)).unwrap_or(WALK_AT_MOST));
-            }
-            if passes(LOOK_EVERY) {
-                self.first(None);
+                if passes(LOOK_EVERY) {
+                    self.first(None);
+                }
             }
         }
     }
@@ -289,6 +292,7 @@ impl<L: Log> Draft<'_, L> {
     }
 
     /// The first entry in the window after which at most `level` units were charged.
+    #[inline(always)]
     fn last_to_leave(&self, within: &InWindow, level: i64) -> Entry {
         let suffices = |entry: &Entry| within.newest.since(entry) <= level;
         if suffices(&within.oldest) {

@@ -126,6 +126,7 @@ impl Key<'_> {
     }
 
     /// Adds a member and replicates nothing.
+    #[inline(always)]
     fn add_here(&self, score: f64, member: &OwnedString) -> Result<(), NotDone> {
         if !self.is_writable() {
             return Err(NotDone);

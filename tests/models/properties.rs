@@ -420,7 +420,8 @@ fn the_work_of_a_call_on_a_log_grows_neither_with_its_cost_nor_with_its_stale_en
     }
     assert!(subject.log.entries.borrow().len() < before, "stale entries go faster than calls come");
     // All are stale.
-    assert!(work(&mut subject, 1, later + 200_000_000) < 10, "nothing but stale entries");
+    // A small part is looked at before all go: whether it is a log's.
+    assert!(work(&mut subject, 1, later + 200_000_000) < 150, "nothing but stale entries");
     assert_eq!(subject.log.entries.borrow().len(), 1);
 }
 

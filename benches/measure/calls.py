@@ -183,9 +183,6 @@ LIMITER = [
         rounds=2000,
     ),
     *calls_on_new_keys(),
-    Call("RL.LEASE, renewed", same("RL.LEASE K 10 1h a"), before("RL.LEASE K 10 1h a"), 1),
-    Call("RL.LEASE, denied", same("RL.LEASE K 1 1h b"), before("RL.LEASE K 1 1h a"), 0),
-    Call("RL.RELEASE, nothing held", same("RL.RELEASE K b"), before("RL.LEASE K 10 1h a"), 0),
 ]
 
 

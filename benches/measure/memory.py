@@ -21,7 +21,6 @@ LIMITERS = [
     ("RL.SLIDINGCOUNTER", ["RL.SLIDINGCOUNTER K 100 1m"]),
     ("CL.THROTTLE", ["CL.THROTTLE K 99 600 60"]),
     ("RL.SLIDINGLOG, 1 entry", ["RL.SLIDINGLOG K 100 1m"]),
-    ("RL.LEASE, 1 holder", ["RL.LEASE K 10 1m holder-1"]),
     ("three limits, RL.ALL on one key", ["RL.ALL K FIXED 100 1m FIXED 1000 1h TOKENBUCKET 100 10 1s"]),
     ("the same on three keys", ["RL.FIXED K 100 1m", "RL.FIXED K:h 1000 1h", "RL.TOKENBUCKET K:tb 100 10 1s"]),
     ("INCR, PEXPIRE", ["INCR K", "PEXPIRE K 60000"]),
@@ -99,7 +98,6 @@ LEAK_CALLS = [
     "CL.THROTTLE throttle:K 9 10 W",
     "RL.SLIDINGLOG log:K 10 Ws",
     "RL.ALL all:K FIXED 10 Ws TOKENBUCKET 10 10 Ws",
-    "RL.LEASE lease:K 10 Ws holder:K",
 ]
 # What used_memory may be once every key has expired, as a part of what it was before.
 BACK = 1.01

@@ -1,6 +1,6 @@
 //! Keys that the server does not look at before a call, since it was not told of them: the module judges by itself.
 //!
-//! Redis from 8.3 on runs `getkeys-api` callbacks on its IO threads, and dies of it. There, commands of several keys are
+//! Redis from 8.3 on, and Valkey from 9.0 on in a cluster, run `getkeys-api` callbacks on IO threads, and die of it. There, commands of several keys are
 //! registered with their first key alone.
 
 use std::os::raw::c_int;

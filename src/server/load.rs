@@ -172,11 +172,11 @@ impl Load {
         unsafe { log(self.ctx, level, message) }
     }
 
-    /// Whether commands may tell the positions of their keys by themselves. Redis from 8.3 on asks for them on its IO
-    /// threads, where modules must not run; its own key specs do there.
+    /// Whether commands may tell the positions of their keys by themselves. Redis from 8.3 on, and Valkey from 9.0
+    /// on in a cluster, ask for them on their IO threads, where modules must not run; key specs do there.
     #[must_use]
     pub fn takes_key_positions(&self) -> bool {
-        self.server.is_valkey || self.server.parts < (8, 3, 0)
+        self.server.parts < if self.server.is_valkey { (9, 0, 0) } else { (8, 3, 0) }
     }
 
     pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {

@@ -33,7 +33,7 @@ impl Server {
             own_acl_category: redis >= (7, 4, 0) || valkey >= (8, 0, 0),
             command_time: redis >= (7, 2, 0) || kind == Kind::Valkey,
             field_expiry: redis >= (7, 4, 0) || valkey >= (9, 0, 0),
-            asks_for_keys: redis < (8, 3, 0), // Which Valkey's is, too.
+            asks_for_keys: redis < (8, 3, 0) && valkey < (9, 0, 0),
         }
     }
 

@@ -27,6 +27,17 @@ pub struct Charge {
     pub mode: Mode,
 }
 
+impl Charge {
+    /// As much of `extent` as is carried out while the limit is blocked: what is forced or given back passes.
+    #[must_use]
+    pub fn blocked_extent(&self, extent: Extent) -> Extent {
+        match extent {
+            Extent::All if self.cost >= 0 && self.mode != Mode::Force => Extent::Denied,
+            extent => extent,
+        }
+    }
+}
+
 /// Why nothing can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undecided {
@@ -57,7 +68,7 @@ impl Verdict {
     }
 }
 
-/// The seven integers that answer a call.
+/// What answers a call: seven integers, and an eighth where the limit has a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// 1 or 0; with [`Mode::Partial`], the units granted.
@@ -75,11 +86,37 @@ pub struct Decision {
     pub next_after_ms: i64,
     /// Units that count, rounded up.
     pub used: i64,
+    /// Where the limit has a block: what that does.
+    pub blocked: Option<Blocked>,
+}
+
+/// What a limit's block does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Nothing.
+    No,
+    /// It denies the call.
+    Already,
+    /// This call was denied by the limit, and so it begins.
+    Now,
+}
+
+impl Blocked {
+    /// The reply's eighth integer.
+    #[must_use]
+    pub fn integer(self) -> i64 {
+        match self {
+            Self::No => 0,
+            Self::Already => 1,
+            Self::Now => 2,
+        }
+    }
 }
 
 impl Decision {
-    /// The reply, by position.
+    /// The seven integers, by position.
     #[must_use]
+    #[inline(always)]
     pub fn integers(&self) -> [i64; 7] {
         [
             self.allowed,
@@ -218,5 +255,53 @@ fn decision<L: Limiter>(
         reset_after_ms: until_unused.ceil_ms(),
         next_after_ms: if limit == 0 { -1 } else { next_after_ms },
         used,
+        blocked: None,
     }
+}
+
+/// How long a block goes on; without an end, for ever.
+pub type BlockLeft = Option<Span>;
+
+impl Outcome {
+    /// Denies `charge`, which is not carried out unless it is forced, since the limit is blocked. What is given back passes.
+    pub fn block(&mut self, charge: &Charge, left: BlockLeft) {
+        if charge.cost < 0 {
+            self.decision.blocked = Some(Blocked::No);
+            return;
+        }
+        let own_wait_ms = if self.verdict.allowed > 0 { 0 } else { self.decision.retry_after_ms };
+        let left_ms = left.map_or(-1, |left| left.ceil_ms().max(1));
+        self.verdict.allowed = 0;
+        if charge.mode != Mode::Force {
+            self.verdict.charge = 0;
+        }
+        self.decision = Decision {
+            allowed: 0,
+            remaining: 0,
+            retry_after_ms: longer(own_wait_ms, left_ms),
+            next_after_ms: longer(self.decision.next_after_ms, left_ms),
+            blocked: Some(Blocked::Already),
+            ..self.decision
+        };
+    }
+
+    /// Whether this denial of `charge` begins the limit's block: nobody is blocked for what could never pass.
+    #[must_use]
+    pub fn begins_block(&self, charge: &Charge) -> bool {
+        self.decision.blocked != Some(Blocked::Already)
+            && self.verdict.denies()
+            && charge.mode == Mode::Whole
+            && (1..=self.decision.limit).contains(&charge.cost)
+    }
+
+    /// Tells that the limit is blocked from now on, for so long.
+    pub fn begin_block(&mut self, lasts: Span) {
+        self.decision.retry_after_ms = longer(self.decision.retry_after_ms, lasts.ceil_ms());
+        self.decision.blocked = Some(Blocked::Now);
+    }
+}
+
+/// The longer of two waits, in milliseconds; -1 never ends.
+fn longer(one_ms: i64, other_ms: i64) -> i64 {
+    if one_ms < 0 || other_ms < 0 { -1 } else { one_ms.max(other_ms) }
 }

@@ -22,7 +22,7 @@ pub use fixed_window::FixedWindow;
 pub use leaky_bucket::LeakyBucket;
 pub use limiter::Limiter;
 pub use log::{Dropped, EARLIEST, Edit, Entry, Log, OtherData};
-pub use quota::{MAX_UNITS, MAX_USED, Quota};
+pub use quota::{LONGEST_OVERRIDE, MAX_UNITS, MAX_USED, Quota};
 pub use sliding_counter::SlidingCounter;
 pub use sliding_log::SlidingLog;
 pub use time::{Span, TOLERANCE, Time};

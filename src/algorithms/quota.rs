@@ -1,5 +1,6 @@
 //! What a caller asks a limiter to hold to.
 
+use super::text;
 use super::time::Span;
 
 /// The largest limit or capacity, refill, and cost, in units.
@@ -21,4 +22,27 @@ pub struct Quota {
     pub window: Span,
     /// Fixed windows only: align windows to the Unix epoch plus this much.
     pub offset: Option<Span>,
+}
+
+/// The longest text of an override: two numbers of 18 digits, and what parts them.
+pub const LONGEST_OVERRIDE: usize = 37;
+
+impl Quota {
+    /// This quota with the numbers that `text` names in place of its own: `limit`, or where there `is_refill` also
+    /// `limit/refill`.
+    ///
+    /// None if `text` is not that, or beyond their ranges.
+    #[must_use]
+    pub fn overridden(&self, text: &[u8], is_refill: bool) -> Option<Self> {
+        let (limit, refill) = match text.iter().position(|byte| *byte == b'/') {
+            Some(at) if is_refill => {
+                let (limit, rest) = text.split_at_checked(at)?;
+                (limit, text::number(rest.get(1..)?)?)
+            }
+            _ => (text, self.refill),
+        };
+        let limit = text::number(limit)?;
+        let fits = (0..=MAX_UNITS).contains(&limit) && (1..=MAX_UNITS).contains(&refill);
+        fits.then_some(Self { limit, refill, ..*self })
+    }
 }

@@ -23,6 +23,12 @@ impl Time {
         Self(us)
     }
 
+    /// The instant `ms` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms.saturating_mul(1000))
+    }
+
     /// Microseconds since the Unix epoch.
     #[must_use]
     pub const fn us(self) -> i64 {

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::execute::{Answer, Purpose, execute};
-use super::request::{Request, scan_key_positions};
+use super::request::{Request, Without, scan_key_positions};
 use crate::algorithms::decision::Mode;
 use crate::server::{Access, Call, Handler, KeyPositions, Reply, ReplyWriter, Word};
 
@@ -12,27 +12,34 @@ pub struct All;
 /// `RL.PEEK key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`
 pub struct Peek;
 
-/// A command of several limits: its name, the modes that it does not have, and what it is for.
-struct Several(&'static str, &'static [(Mode, &'static str)], Purpose);
+/// A command of several limits: what it does not take, and what it is for.
+struct Several(Without, Purpose);
 
-const ALL: Several = Several("RL.ALL", &[(Mode::Partial, "PARTIAL")], Purpose::Charge);
-const PEEK: Several =
-    Several("RL.PEEK", &[(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")], Purpose::Peek);
+const ALL: Several =
+    Several(Without { command: "RL.ALL", modes: &[(Mode::Partial, "PARTIAL")] }, Purpose::Charge);
+const PEEK: Several = Several(
+    Without { command: "RL.PEEK", modes: &[(Mode::Force, "FORCE"), (Mode::Partial, "PARTIAL")] },
+    Purpose::Peek,
+);
 
 impl Several {
     fn run(&self, call: &Call<'_>) -> Result<Answer, Error> {
-        let Self(name, without, purpose) = *self;
-        let mut request = Request::default();
-        request.read(name, without, call.words())?;
-        execute(call, &request, purpose)
+        let Self(without, purpose) = self;
+        let mut request = Request::new(call.words());
+        request.read(without)?;
+        execute(call, &mut request, *purpose)
     }
 
     /// Tells where the keys are: by the parser, and where words do not parse by looking for them.
     fn tell_keys(&self, words: &[Word<'_>], key_at: &mut dyn FnMut(usize, Access)) {
-        let Self(name, without, purpose) = *self;
-        let mut request = Request::default();
-        match request.read(name, without, words) {
-            Ok(()) => request.keys.iter().for_each(|key| key_at(key.position, purpose.access())),
+        let Self(without, purpose) = self;
+        let mut request = Request::new(words);
+        match request.read(without) {
+            Ok(()) => {
+                for key in request.keys.uses() {
+                    key_at(key.position, key.role.access(purpose.access()));
+                }
+            }
             Err(_) => scan_key_positions(words, &mut |position| key_at(position, purpose.access())),
         }
     }
@@ -60,14 +67,14 @@ impl Handler for Peek {
     const KEYS: Option<KeyPositions> = Some(|words, key_at| PEEK.tell_keys(words, key_at));
 }
 
-/// `[allowed, retry_after_ms, [seven], [seven], …]`
+/// `[allowed, retry_after_ms, [seven or eight], …]`
 impl Reply for Answer {
     fn write(&self, to: &ReplyWriter) {
         to.array(self.decisions.len().saturating_add(2));
         to.integer(i64::from(self.allowed));
         to.integer(self.retry_after_ms);
         for decision in &self.decisions {
-            to.integers(&decision.integers());
+            decision.write(to);
         }
     }
 }

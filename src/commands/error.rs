@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
-use crate::algorithms::MAX_USED;
+use crate::algorithms::{MAX_UNITS, MAX_USED};
 use crate::server::{Kind, NoAccess, Reply, ReplyWriter};
 use crate::state::StateError;
 
@@ -40,6 +40,13 @@ pub enum Error {
     SameLimitTwice(&'static str),
     /// A sliding log and another limit on one key.
     LogNotAlone,
+    /// A key in two roles: its name.
+    TwoRoles(Shown),
+    /// The key of an override holds anything else: its name, what the number is, whether a bucket's refill may follow, and
+    /// what it holds if that is a string.
+    BadOverride(Shown, &'static str, bool, Option<Shown>),
+    /// The server did not create a block.
+    NoBlock,
     /// What keeps a limiter from being read or stored; whether it is a log.
     State(StateError, bool),
     /// The call must not touch its keys.
@@ -57,6 +64,10 @@ pub enum Accepts {
     Duration(i64),
     /// A limiter's name.
     Name,
+    /// A key.
+    Key,
+    /// A key, and a duration after it.
+    KeyAndDuration,
 }
 
 /// A caller's word as errors repeat it: the beginning of it, escaped.
@@ -160,6 +171,13 @@ impl Error {
             Self::LogNotAlone => {
                 "a SLIDINGLOG must have its key alone: give the other limits another key".into()
             }
+            Self::TwoRoles(key) => {
+                format!("key {key} must have one use in a call: a limit's, a BLOCK's or an OVERRIDE's").into()
+            }
+            Self::BadOverride(key, limit, has_refill, got) => {
+                of_override(key, limit, *has_refill, got.as_ref())
+            }
+            Self::NoBlock => "the server did not store the block".into(),
             Self::State(error, is_log) => of_state(error, *is_log),
             Self::NoAccess(NoAccess::NoPermission) => "No permissions to access a key".into(),
             Self::NoAccess(NoAccess::CrossSlot) => "Keys in request don't hash to the same slot".into(),
@@ -169,6 +187,12 @@ impl Error {
             }
         }
     }
+}
+
+fn of_override(key: &Shown, limit: &str, has_refill: bool, got: Option<&Shown>) -> Cow<'static, str> {
+    let or_both = if has_refill { format!(", or two as {limit}/refill") } else { String::new() };
+    let got = got.map_or_else(|| "another type".into(), Shown::to_string);
+    format!("OVERRIDE key {key} must hold a whole number from 0 to {MAX_UNITS}{or_both}, not {got}").into()
 }
 
 fn of_state(error: &StateError, is_log: bool) -> Cow<'static, str> {
@@ -210,6 +234,8 @@ impl Display for Accepts {
                 f,
                 "a whole number with a unit ms, s, m, h or d, from {least_ms}ms to {MAX_DURATION_DAYS}d"
             ),
+            Self::Key => write!(f, "a key not called BLOCK or OVERRIDE"),
+            Self::KeyAndDuration => write!(f, "a key not called BLOCK or OVERRIDE, and a duration"),
             Self::Name => {
                 write!(f, "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE")
             }

@@ -1,16 +1,18 @@
-//! The way of a call, one for 1 to 64 limits: keys, each opened once → quotas → state → decide all → commit.
+//! The way of a call, one for 1 to 64 limits: keys, each opened once → quotas → blocked? → state → decide all → commit.
 
 use std::slice::{from_mut, from_ref};
 
+use arrayvec::ArrayVec;
 use smallvec::SmallVec;
 
-use super::error::Error;
+use super::error::{Error, Shown};
 use super::grammar::is_tag;
+use super::keys::KeyUse;
 use super::parser::Spec;
-use super::request::{KeyUse, Request};
-use crate::algorithms::Time;
-use crate::algorithms::decision::{Change, Decision, Extent, Mode, Outcome};
-use crate::server::{Access, Call, Key, Word, check_keys, now_us};
+use super::request::Request;
+use crate::algorithms::decision::{BlockLeft, Blocked, Change, Decision, Extent, Mode, Outcome};
+use crate::algorithms::{LONGEST_OVERRIDE, Time};
+use crate::server::{Access, Call, Key, Kind, NotDone, Word, check_keys, now_us};
 use crate::state::{Identity, StateError, Storage, Stored, check_hash, commit};
 
 /// What is done with what fits.
@@ -48,27 +50,37 @@ pub struct Answer {
     pub decisions: SmallVec<[Decision; 3]>,
 }
 
-/// The limits of a call, and for each of them what its open key holds.
+/// The limits of a call, for each of them what its open key holds, and the open keys. `GUARDED` where some have blocks or
+/// overrides: the others pay nothing for those.
 #[derive(Clone, Copy)]
-struct Limits<'r, 'k, 'call> {
+struct Limits<'r, 'k, 'call, const GUARDED: bool> {
     specs: &'r [Spec<'call>],
     states: &'r [Stored<'k, 'call>],
+    uses: &'r [KeyUse<Word<'call>>],
+    keys: &'k [Key<'call>],
 }
 
 /// Decides all limits of a call at one instant, and charges them if none denies it.
 ///
 /// # Errors
 ///
-/// What a key holds instead of limiters, a forced cost beyond counting, or keys that the call must not touch; nothing is
-/// changed then.
+/// What a key holds instead of what it should, a forced cost beyond counting, or keys that the call must not touch; nothing
+/// is changed then.
 pub fn execute<'call>(
     call: &Call<'call>,
-    request: &Request<'call, Word<'call>>,
+    request: &mut Request<'call, Word<'call>>,
     purpose: Purpose,
 ) -> Result<Answer, Error> {
-    if let ([key], [spec]) = (request.keys.as_slice(), request.specs.as_slice()) {
-        let decision =
-            execute_one(call, key, spec, purpose).map_err(|error| error.in_limit(0, spec.grammar.word))?;
+    let uses = request.keys.uses();
+    if uses.len() > 1 {
+        check_keys(call, uses.iter().map(|key| (key.name, key.role.access(purpose.access()))))?;
+    }
+    if let [spec] = request.specs.as_slice() {
+        let decision = match uses {
+            [key] => execute_one(call, key, spec, purpose),
+            _ => execute_guarded(call, uses, *spec, purpose),
+        };
+        let decision = decision.map_err(|error| error.in_limit(0, spec.grammar.word))?;
         // A forced limit never denies.
         let denied = decision.allowed == 0 && spec.charge.mode != Mode::Force;
         let waits = denied || decision.allowed > 0;
@@ -77,10 +89,15 @@ pub fn execute<'call>(
         decisions.push(decision);
         return Ok(Answer { allowed: !denied, retry_after_ms, decisions });
     }
-    check_keys(call, request.keys.iter().map(|key| key.name))?;
     let now = Time::from_us(now_us(call));
     let keys: SmallVec<[Key<'_>; 2]> =
-        request.keys.iter().map(|key| Key::open(call, key.name, purpose.access())).collect();
+        uses.iter().map(|key| Key::open(call, key.name, purpose.access())).collect();
+    let is_guarded = request.keys.has_others();
+    if is_guarded {
+        for (index, spec) in request.specs.iter_mut().enumerate() {
+            override_quota(spec, uses, &keys).map_err(|error| error.in_limit(index, spec.grammar.word))?;
+        }
+    }
     let mut states: SmallVec<[Stored<'_, '_>; 3]> = SmallVec::new();
     for (index, spec) in request.specs.iter().enumerate() {
         let Some(key) = keys.get(spec.key) else { continue };
@@ -89,9 +106,13 @@ pub fn execute<'call>(
     }
     let mut outcomes: SmallVec<[Outcome; 3]> = SmallVec::new();
     outcomes.resize_with(states.len(), Outcome::default);
-    let limits = Limits { specs: &request.specs, states: &states };
-    let denied = limits.conclude(call, &keys, &mut outcomes, purpose, now)?;
-    Ok(limits.answer(&outcomes, denied))
+    if is_guarded {
+        let limits = Limits::<true> { specs: &request.specs, states: &states, uses, keys: &keys };
+        limits.execute(call, &mut outcomes, purpose, now)
+    } else {
+        let limits = Limits::<false> { specs: &request.specs, states: &states, uses, keys: &keys };
+        limits.execute(call, &mut outcomes, purpose, now)
+    }
 }
 
 /// The same for one limit, which is most calls: with slices of one in place of lists, the steps become straight code.
@@ -102,13 +123,59 @@ pub fn execute_one<'call>(
     spec: &Spec<'call>,
     purpose: Purpose,
 ) -> Result<Decision, Error> {
+    let open = Key::open(call, key.name, purpose.access());
+    conclude_one::<false>(call, from_ref(key), from_ref(&open), spec, purpose)
+}
+
+/// The same for one limit that has a block or an override.
+pub fn execute_guarded<'call>(
+    call: &Call<'call>,
+    uses: &[KeyUse<Word<'call>>],
+    mut spec: Spec<'call>,
+    purpose: Purpose,
+) -> Result<Decision, Error> {
+    let keys: ArrayVec<Key<'_>, 3> =
+        uses.iter().take(3).map(|key| Key::open(call, key.name, purpose.access())).collect();
+    override_quota(&mut spec, uses, &keys)?;
+    conclude_one::<true>(call, uses, &keys, &spec, purpose)
+}
+
+/// Decides and stores one limit, on the first of `keys`.
+#[inline(always)]
+fn conclude_one<'call, const GUARDED: bool>(
+    call: &Call<'call>,
+    uses: &[KeyUse<Word<'call>>],
+    keys: &[Key<'call>],
+    spec: &Spec<'call>,
+    purpose: Purpose,
+) -> Result<Decision, Error> {
     let now = Time::from_us(now_us(call));
-    let key = Key::open(call, key.name, purpose.access());
-    let stored = state_of(call, spec, &key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
+    let Some(key) = keys.first() else { return Err(Error::NoKey) };
+    let stored = state_of(call, spec, key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
     let mut outcome = Outcome::default();
-    let limits = Limits { specs: from_ref(spec), states: from_ref(&stored) };
-    limits.conclude(call, from_ref(&key), from_mut(&mut outcome), purpose, now)?;
+    let limits = Limits::<GUARDED> { specs: from_ref(spec), states: from_ref(&stored), uses, keys };
+    limits.conclude(call, from_mut(&mut outcome), purpose, now)?;
     Ok(outcome.decision)
+}
+
+/// Puts the numbers that the override's key holds, if it is there, in the place of those given.
+#[cold]
+fn override_quota(spec: &mut Spec<'_>, uses: &[KeyUse<Word<'_>>], keys: &[Key<'_>]) -> Result<(), Error> {
+    let named = spec.overridden_by.and_then(|at| Some((uses.get(at.get())?, keys.get(at.get())?)));
+    let Some((KeyUse { name, .. }, key)) = named else { return Ok(()) };
+    if key.kind() == Kind::Empty {
+        return Ok(());
+    }
+    let is_refill = spec.grammar.refill.is_some();
+    let quota = key.with_string(|text| {
+        let quota =
+            if text.len() <= LONGEST_OVERRIDE { spec.quota.overridden(text, is_refill) } else { None };
+        quota.ok_or_else(|| Some(Shown::of(text)))
+    });
+    spec.quota = quota.unwrap_or(Err(None)).map_err(|got| {
+        Error::BadOverride(Shown::of(name.bytes()), spec.grammar.limit.name, is_refill, got)
+    })?;
+    Ok(())
 }
 
 /// Reads the state of the limiter that `spec` names.
@@ -125,18 +192,29 @@ fn state_of<'k, 'call>(
     Stored::read(call, key, &identity, &spec.quota, now)
 }
 
-impl Limits<'_, '_, '_> {
+impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
+    /// Concludes several limits, and answers what they come to.
+    fn execute(
+        self,
+        call: &Call<'_>,
+        outcomes: &mut [Outcome],
+        purpose: Purpose,
+        now: Time,
+    ) -> Result<Answer, Error> {
+        let denied = self.conclude(call, outcomes, purpose, now)?;
+        Ok(self.answer(outcomes, denied))
+    }
+
     /// Decides all limits, and stores what they come to; answers whether one denies the call.
     #[inline(always)]
     fn conclude(
         self,
         call: &Call<'_>,
-        keys: &[Key<'_>],
         outcomes: &mut [Outcome],
         purpose: Purpose,
         now: Time,
     ) -> Result<bool, Error> {
-        for (index, key) in keys.iter().enumerate() {
+        for (index, key) in self.limiters_keys() {
             let mut on_key = self.iter().filter(|(spec, _)| spec.key == index);
             if !on_key.any(|(_, stored)| stored.is_found()) {
                 check_hash(key, is_tag).map_err(|error| self.error_of_key(error, index))?;
@@ -149,13 +227,58 @@ impl Limits<'_, '_, '_> {
             self.decide_all(outcomes, now, Extent::Denied)?;
         }
         if outcomes.iter().any(|outcome| !matches!(outcome.change, Change::None)) {
-            for (index, key) in keys.iter().enumerate() {
+            for (index, key) in self.limiters_keys() {
                 let on_key = self.iter().zip(outcomes.iter()).filter(|((spec, _), _)| spec.key == index);
                 commit(call, key, on_key.map(|((_, stored), outcome)| (stored, outcome)), now)
                     .map_err(|error| self.error_of_key(error, index))?;
             }
         }
+        if GUARDED && denied && purpose != Purpose::Peek {
+            self.begin_blocks(call, outcomes, now)?;
+        }
         Ok(denied)
+    }
+
+    /// The keys that limiters are on, with their indices.
+    #[inline(always)]
+    fn limiters_keys(self) -> impl Iterator<Item = (usize, &'k Key<'call>)> {
+        let is_limiters =
+            move |(_, (key, _)): &(usize, (&KeyUse<_>, &Key<'_>))| !GUARDED || key.role.is_limiters();
+        self.uses.iter().zip(self.keys).enumerate().filter(is_limiters).map(|(index, (_, key))| (index, key))
+    }
+
+    /// Begins the blocks of the limits that deny the call: one that several name lasts until the latest end.
+    #[cold]
+    fn begin_blocks(self, call: &Call<'_>, outcomes: &mut [Outcome], now: Time) -> Result<(), Error> {
+        let begins =
+            |spec: &Spec<'_>, outcome: &Outcome| spec.block.filter(|_| outcome.begins_block(&spec.charge));
+        for (index, key) in self.keys.iter().enumerate() {
+            let on_key =
+                self.specs.iter().zip(outcomes.iter()).filter_map(|(spec, outcome)| begins(spec, outcome));
+            let Some(lasts) = on_key.filter(|block| block.key.get() == index).map(|block| block.lasts).max()
+            else {
+                continue;
+            };
+            // The server keeps a key to the end of the millisecond in which it expires.
+            let until_ms = now.floor_ms().saturating_add(lasts.floor_ms()).saturating_sub(1);
+            key.set_string(&call.string(b"1"), until_ms).map_err(|NotDone| Error::NoBlock)?;
+            for (spec, outcome) in self.specs.iter().zip(outcomes.iter_mut()) {
+                if begins(spec, outcome).is_some_and(|block| block.key.get() == index) {
+                    outcome.begin_block(lasts);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the block of `spec` goes on, if there is one now.
+    fn blocked(self, spec: &Spec<'_>, now: Time) -> Option<BlockLeft> {
+        let key = self.keys.get(spec.block?.key.get())?;
+        if key.kind() == Kind::Empty {
+            return None;
+        }
+        // It is still there in the millisecond in which it expires.
+        Some(key.expires_at_ms().map(|at| Time::from_ms(at.saturating_add(1)).since(now)))
     }
 
     /// Each limit, with its state.
@@ -168,9 +291,20 @@ impl Limits<'_, '_, '_> {
     #[inline(always)]
     fn decide_all(self, outcomes: &mut [Outcome], now: Time, extent: Extent) -> Result<(), Error> {
         for (index, ((spec, stored), outcome)) in self.iter().zip(outcomes).enumerate() {
+            let blocked = if GUARDED { self.blocked(spec, now) } else { None };
+            let extent = match blocked {
+                Some(_) => spec.charge.blocked_extent(extent),
+                None => extent,
+            };
             stored
                 .decide(&spec.quota, &spec.charge, now, extent, outcome)
                 .map_err(|error| of_limit(error, spec, self.several(index)))?;
+            if GUARDED {
+                match blocked {
+                    Some(left) => outcome.block(&spec.charge, left),
+                    None => outcome.decision.blocked = spec.block.map(|_| Blocked::No),
+                }
+            }
         }
         Ok(())
     }

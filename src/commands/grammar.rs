@@ -19,7 +19,25 @@ pub struct Grammar {
     /// The window or period.
     pub window: Argument,
     /// The words that may follow.
-    pub options: &'static [&'static Choice],
+    pub options: Options,
+}
+
+/// The words that may follow a limit's own.
+pub struct Options {
+    choices: &'static [&'static Choice],
+    /// A bit for the part of each.
+    parts: u8,
+}
+
+impl Options {
+    const fn of(choices: &'static [&'static Choice]) -> Self {
+        let (mut parts, mut rest) = (0, choices);
+        while let [choice, others @ ..] = rest {
+            parts |= choice.part.bit();
+            rest = others;
+        }
+        Self { choices, parts }
+    }
 }
 
 /// A type that stands for a grammar, so that a command's function can be made of it.
@@ -47,6 +65,16 @@ pub enum OptionPart {
     Mode,
     /// The limiter's name.
     Name,
+    /// What a denial blocks.
+    Block,
+    /// Where other numbers may be.
+    Override,
+}
+
+impl OptionPart {
+    const fn bit(self) -> u8 {
+        1_u8.wrapping_shl(self as u32)
+    }
 }
 
 const fn required(name: &'static str, kind: ArgumentKind, summary: &'static str) -> Argument {
@@ -96,6 +124,32 @@ static NAME: Choice = Choice {
     },
 };
 
+static BLOCK: Choice = Choice {
+    part: OptionPart::Block,
+    help: Argument {
+        token: Some("BLOCK"),
+        optional: true,
+        summary: Some(
+            "A denial creates bkey for a while; as long as it exists, the limit denies every charge",
+        ),
+        parts: &[
+            &Argument::new("bkey", ArgumentKind::Key(1)),
+            &Argument::new("duration", ArgumentKind::String),
+        ],
+        ..Argument::new("block", ArgumentKind::Block)
+    },
+};
+
+static OVERRIDE: Choice = Choice {
+    part: OptionPart::Override,
+    help: Argument {
+        token: Some("OVERRIDE"),
+        optional: true,
+        summary: Some("A key whose value, if it exists, takes the place of the limit"),
+        ..Argument::new("okey", ArgumentKind::Key(2))
+    },
+};
+
 static ALIGN: Choice = Choice {
     part: OptionPart::Align,
     help: Argument {
@@ -123,7 +177,7 @@ impl Words for TokenBucket {
         limit: CAPACITY,
         refill: Some(REFILL),
         window: PERIOD,
-        options: &[&COST, &MODE, &NAME],
+        options: Options::of(const { &[&COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
 
@@ -137,7 +191,7 @@ impl Words for LeakyBucket {
         limit: CAPACITY,
         refill: Some(LEAK),
         window: PERIOD,
-        options: &[&COST, &MODE, &NAME],
+        options: Options::of(const { &[&COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
 
@@ -151,7 +205,7 @@ impl Words for Fixed {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
-        options: &[&ALIGN, &COST, &MODE, &NAME],
+        options: Options::of(const { &[&ALIGN, &COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
 
@@ -165,7 +219,7 @@ impl Words for SlidingCounter {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
-        options: &[&COST, &MODE, &NAME],
+        options: Options::of(const { &[&COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
 
@@ -179,7 +233,7 @@ impl Words for SlidingLog {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
-        options: &[&COST, &MODE],
+        options: Options::of(const { &[&COST, &MODE, &BLOCK, &OVERRIDE] }),
     };
 }
 
@@ -196,13 +250,13 @@ impl Grammar {
     /// The arguments after the key, as COMMAND DOCS shows them.
     pub fn arguments(&'static self) -> impl Iterator<Item = &'static Argument> {
         let required = [Some(&self.limit), self.refill.as_ref(), Some(&self.window)];
-        required.into_iter().flatten().chain(self.options.iter().map(|choice| &choice.help))
+        required.into_iter().flatten().chain(self.options.choices.iter().map(|choice| &choice.help))
     }
 
     /// Whether limits take the options of `part`.
     #[must_use]
     pub fn has(&self, part: OptionPart) -> bool {
-        self.options.iter().any(|choice| choice.part == part)
+        self.options.parts & part.bit() != 0
     }
 }
 

@@ -3,20 +3,53 @@
 use std::marker::PhantomData;
 
 use super::error::Error;
-use super::execute::{Purpose, execute_one};
+use super::execute::{Purpose, execute_guarded, execute_one};
 use super::grammar::Words;
-use super::request::read_one;
-use crate::server::{Call, Handler};
+use super::keys::{KeysOfOne, Role};
+use super::parser::Spec;
+use super::request::{read_one, scan_key_positions};
+use crate::algorithms::decision::Decision;
+use crate::server::{Access, Call, Handler, KeyPositions, Reply, ReplyWriter, check_slots};
 
 /// `RL.<ALGORITHM> key …`: charges one limit.
 pub struct OneLimit<W>(PhantomData<W>);
 
 impl<W: Words> Handler for OneLimit<W> {
-    type Reply = [i64; 7];
+    type Reply = Decision;
     type Error = Error;
 
-    fn run(call: &Call<'_>) -> Result<[i64; 7], Error> {
-        let (key, spec) = read_one(W::GRAMMAR, call.words())?;
-        Ok(execute_one(call, &key, &spec, Purpose::Charge)?.integers())
+    #[inline(always)]
+    fn run(call: &Call<'_>) -> Result<Decision, Error> {
+        let mut keys = KeysOfOne::new(call.words(), Role::of(W::GRAMMAR))?;
+        let mut spec = Spec::new(W::GRAMMAR, 0);
+        read_one(&mut spec, &mut keys)?;
+        if keys.others.is_empty() {
+            return execute_one(call, &keys.own, &spec, Purpose::Charge);
+        }
+        let uses = keys.uses();
+        check_slots(call, uses.iter().map(|key| key.name))?;
+        execute_guarded(call, &uses, spec, Purpose::Charge)
+    }
+
+    const KEYS: Option<KeyPositions> = Some(|words, key_at| {
+        let keys = KeysOfOne::new(words, Role::of(W::GRAMMAR))
+            .and_then(|mut keys| read_one(&mut Spec::new(W::GRAMMAR, 0), &mut keys).map(|()| keys.uses()));
+        match keys {
+            Ok(keys) => keys.iter().for_each(|key| key_at(key.position, key.role.access(Access::Write))),
+            Err(_) => scan_key_positions(words, &mut |position| key_at(position, Access::Write)),
+        }
+    });
+}
+
+/// Seven integers, and an eighth where the limit has a block.
+impl Reply for Decision {
+    fn write(&self, to: &ReplyWriter) {
+        match self.blocked {
+            None => to.integers(&self.integers()),
+            Some(blocked) => {
+                let [one, two, three, four, five, six, seven] = self.integers();
+                to.integers(&[one, two, three, four, five, six, seven, blocked.integer()]);
+            }
+        }
     }
 }

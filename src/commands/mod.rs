@@ -1,12 +1,14 @@
 //! The commands: words in, reply out.
 //!
-//! The way of a call: words → [`request`] → `execute` (keys → quotas → state → decide all → commit) → reply. A command is a
+//! The way of a call: words → [`request`] → `execute` (keys → quotas → blocked? → state → decide all →
+//! commit) → reply. A command is a
 //! function from a call to a reply or an [`error`]; [`table`] lists every command.
 
 mod all;
 pub mod error;
 mod execute;
 pub mod grammar;
+pub mod keys;
 mod limit;
 pub mod parser;
 pub mod request;

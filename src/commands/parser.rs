@@ -1,7 +1,10 @@
 //! Reads the words of limits, by their [`Grammar`].
 
+use std::num::NonZeroUsize;
+
 use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
 use super::grammar::{Grammar, OptionPart};
+use super::keys::{Keys, Role};
 use crate::algorithms::decision::{Charge, Mode};
 use crate::algorithms::{MAX_UNITS, Quota, Span, text};
 use crate::state::Storage;
@@ -19,6 +22,19 @@ pub struct Spec<'w> {
     pub charge: Charge,
     /// The name that tells it from others of its kind; may be empty.
     pub name: &'w [u8],
+    /// What blocks it.
+    pub block: Option<Block>,
+    /// Which of the call's keys may hold numbers that take the place of its own.
+    pub overridden_by: Option<NonZeroUsize>,
+}
+
+/// A block: a denial begins it, and while its key exists the limit denies every charge.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// Which of the call's keys it is.
+    pub key: NonZeroUsize,
+    /// How long it lasts, if no one ends it.
+    pub lasts: Span,
 }
 
 /// Words to be read one after the other, each once.
@@ -75,50 +91,95 @@ enum OptionWord {
     Force,
     Partial,
     As,
+    Block,
+    Override,
 }
 
 impl OptionWord {
-    /// What it is called, what it belongs to, and a bit of its own.
-    const ALL: [(Self, &'static str, OptionPart, u8); 6] = [
-        (Self::Cost, "COST", OptionPart::Cost, 1),
-        (Self::Force, "FORCE", OptionPart::Mode, 2),
-        (Self::Partial, "PARTIAL", OptionPart::Mode, 4),
-        (Self::As, "AS", OptionPart::Name, 8),
-        (Self::Align, "ALIGN", OptionPart::Align, 16),
-        (Self::Offset, "OFFSET", OptionPart::Align, 32),
-    ];
+    /// The option that `word` begins. Each differs from the others in length or first letter, so one comparison tells.
+    #[inline(always)]
+    fn of(word: &[u8]) -> Option<Self> {
+        let only = |option: Self| is(word, option.name()).then_some(option);
+        match (word.len(), word.first()?.to_ascii_uppercase()) {
+            (2, b'A') => only(Self::As),
+            (4, b'C') => only(Self::Cost),
+            (5, b'A') => only(Self::Align),
+            (5, b'B') => only(Self::Block),
+            (5, b'F') => only(Self::Force),
+            (6, b'O') => only(Self::Offset),
+            (7, b'P') => only(Self::Partial),
+            (8, b'O') => only(Self::Override),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn name(self) -> &'static str {
+        match self {
+            Self::Align => "ALIGN",
+            Self::Offset => "OFFSET",
+            Self::Cost => "COST",
+            Self::Force => "FORCE",
+            Self::Partial => "PARTIAL",
+            Self::As => "AS",
+            Self::Block => BLOCK,
+            Self::Override => OVERRIDE,
+        }
+    }
+
+    /// What it belongs to.
+    fn part(self) -> OptionPart {
+        match self {
+            Self::Align | Self::Offset => OptionPart::Align,
+            Self::Cost => OptionPart::Cost,
+            Self::Force | Self::Partial => OptionPart::Mode,
+            Self::As => OptionPart::Name,
+            Self::Block => OptionPart::Block,
+            Self::Override => OptionPart::Override,
+        }
+    }
+
+    /// A bit of its own.
+    fn bit(self) -> u8 {
+        1_u8.wrapping_shl(self as u32)
+    }
 }
 
 impl<'w> Spec<'w> {
-    /// Reads the words that come next in `reader`, up to the first that does not belong to this limit of `grammar`, on the
-    /// key of that index.
+    /// A limit of `grammar`, on the key of that index, whose words are still to be read.
+    #[must_use]
+    #[inline(always)]
+    pub fn new(grammar: &'static Grammar, key: usize) -> Self {
+        Self {
+            grammar,
+            key,
+            quota: Quota { limit: 0, refill: 1, window: Span::ZERO, offset: None },
+            charge: Charge { cost: 1, mode: Mode::Whole },
+            name: &[],
+            block: None,
+            overridden_by: None,
+        }
+    }
+
+    /// Reads the words that come next in `reader`, up to the first that does not belong to this limit. The keys among them
+    /// are added to `keys`.
     ///
     /// # Errors
     ///
     /// The first word that is missing or wrong.
     #[inline(always)]
     pub fn read<W: AsRef<[u8]>>(
-        grammar: &'static Grammar,
-        key: usize,
+        &mut self,
         reader: &mut Reader<'w, W>,
-    ) -> Result<Self, Error> {
-        let limit = whole(grammar.limit.name, reader.take(), 0, MAX_UNITS)?;
-        let refill = match &grammar.refill {
-            Some(refill) => whole(refill.name, reader.take(), 1, MAX_UNITS)?,
-            None => 1,
-        };
-        let window = duration(grammar.window.name, reader.take(), 1)?;
-        let mut spec = Self {
-            grammar,
-            key,
-            quota: Quota { limit, refill, window, offset: None },
-            charge: Charge { cost: 1, mode: Mode::Whole },
-            name: &[],
-        };
-        if reader.peek().is_some() {
-            spec.read_options(reader)?;
+        keys: &mut impl Keys,
+    ) -> Result<(), Error> {
+        let Grammar { limit, refill, window, .. } = self.grammar;
+        self.quota.limit = whole(limit.name, reader.take(), 0, MAX_UNITS)?;
+        if let Some(refill) = refill {
+            self.quota.refill = whole(refill.name, reader.take(), 1, MAX_UNITS)?;
         }
-        Ok(spec)
+        self.quota.window = duration(window.name, reader.take(), 1)?;
+        if reader.peek().is_some() { self.read_options(reader, keys) } else { Ok(()) }
     }
 
     /// Whether both have the same state, if they are on the same key.
@@ -132,20 +193,22 @@ impl<'w> Spec<'w> {
     }
 
     /// Reads the options that come next.
-    fn read_options<W: AsRef<[u8]>>(&mut self, reader: &mut Reader<'w, W>) -> Result<(), Error> {
+    fn read_options<W: AsRef<[u8]>>(
+        &mut self,
+        reader: &mut Reader<'w, W>,
+        keys: &mut impl Keys,
+    ) -> Result<(), Error> {
         let mut seen = 0;
         let (mut is_aligned, mut offset) = (false, None);
         while let Some(word) = reader.peek() {
-            let Some((option, name, part, bit)) = OptionWord::ALL.iter().find(|row| is(word, row.1)) else {
+            let Some(option) = OptionWord::of(word).filter(|option| self.grammar.has(option.part())) else {
                 break;
             };
-            if !self.grammar.has(*part) {
-                break;
-            }
-            if seen & bit != 0 {
+            let name = option.name();
+            if seen & option.bit() != 0 {
                 return Err(Error::OptionTwice(name));
             }
-            seen |= bit;
+            seen |= option.bit();
             reader.take();
             match option {
                 OptionWord::Align => is_aligned = true,
@@ -157,6 +220,10 @@ impl<'w> Spec<'w> {
                 OptionWord::Force => self.charge.mode = Mode::Force,
                 OptionWord::Partial => self.charge.mode = Mode::Partial,
                 OptionWord::As => self.name = limiter_name(name, reader.take())?,
+                OptionWord::Block => self.block = Some(read_block(reader, keys)?),
+                OptionWord::Override => {
+                    self.overridden_by = Some(read_key(reader, keys, name, Accepts::Key, Role::Override)?);
+                }
             }
         }
         match (is_aligned, offset) {
@@ -168,6 +235,31 @@ impl<'w> Spec<'w> {
             }
         }
     }
+}
+
+/// Reads what follows `BLOCK`.
+#[cold]
+fn read_block<W: AsRef<[u8]>>(reader: &mut Reader<'_, W>, keys: &mut impl Keys) -> Result<Block, Error> {
+    let key = read_key(reader, keys, BLOCK, Accepts::KeyAndDuration, Role::Block)?;
+    Ok(Block { key, lasts: duration("BLOCK's duration", reader.take(), 1)? })
+}
+
+/// Reads the name of a key that follows `option`, which accepts it with what may come after it.
+#[cold]
+fn read_key<W: AsRef<[u8]>>(
+    reader: &mut Reader<'_, W>,
+    keys: &mut impl Keys,
+    option: &'static str,
+    accepts: Accepts,
+    role: Role,
+) -> Result<NonZeroUsize, Error> {
+    let position = reader.position();
+    let Some(name) = reader.take() else { return Err(Error::Missing(option, accepts)) };
+    // Servers look for keys behind these words, and would take the next word for one.
+    if is(name, BLOCK) || is(name, OVERRIDE) {
+        return Err(Error::argument(option, accepts, Some(name)));
+    }
+    keys.add_other(position, role)
 }
 
 /// Whether a word is the `expected` one, which is in capitals, in any case.
@@ -225,8 +317,17 @@ fn duration(name: &'static str, word: Option<&[u8]>, least_ms: i64) -> Result<Sp
 
 const DAY_MS: i64 = 86_400_000;
 
+/// The word before a further key and its limits.
+pub const KEY: &str = "KEY";
+
+/// The word before the key of a block.
+pub const BLOCK: &str = "BLOCK";
+
+/// The word before the key of an override.
+pub const OVERRIDE: &str = "OVERRIDE";
+
 /// Names that would be taken for the words before a key, where key positions are looked for.
-const NOT_NAMES: [&str; 3] = ["KEY", "BLOCK", "OVERRIDE"];
+const NOT_NAMES: [&str; 3] = [KEY, BLOCK, OVERRIDE];
 
 /// Which bytes names may have.
 #[allow(clippy::indexing_slicing, reason = "it happens when this is compiled")]

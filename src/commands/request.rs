@@ -1,51 +1,29 @@
-//! What a caller wants: keys, each in one role, and limits on them.
-
-use std::collections::HashMap;
+//! What a caller wants: limits, and the keys that they are on.
 
 use smallvec::SmallVec;
 
 use super::error::{Error, MAX_LIMITS, Shown};
 use super::grammar::{GRAMMARS, Grammar, all_algorithms};
-use super::parser::{Reader, Spec, is};
+use super::keys::{KeyList, Keys as _, KeysOfOne, Role};
+use super::parser::{BLOCK, KEY, OVERRIDE, Reader, Spec, is};
 use crate::algorithms::decision::Mode;
-use crate::state::Storage;
 
-/// What a call uses a key for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Limiters are in the fields of its hash.
-    Fields,
-    /// It is a sliding log's, which has it alone.
-    Log,
-}
-
-/// A key that a call names.
-#[derive(Clone, Copy)]
-pub struct KeyUse<W> {
-    /// Its name.
-    pub name: W,
-    /// Where it stands first among the words.
-    pub position: usize,
-    /// What it is used for.
-    pub role: Role,
-}
-
-/// Reads one limit on one key, of all words of a command: its name, the key, then the words of a limit of `grammar`, and
-/// nothing else.
+/// Reads one limit on one key, of all words of a command: its name, the key, then the words of the limit, and nothing else.
+/// Further keys are added to `keys`.
 ///
 /// # Errors
 ///
 /// The first word that is missing or wrong.
 #[inline(always)]
 pub fn read_one<'w, W: AsRef<[u8]> + Copy>(
-    grammar: &'static Grammar,
-    words: &'w [W],
-) -> Result<(KeyUse<W>, Spec<'w>), Error> {
-    let mut reader = Reader::new(words);
-    let Some(key) = reader.take_whole() else { return Err(Error::WrongArity) };
-    let spec = Spec::read(grammar, 0, &mut reader)?;
+    spec: &mut Spec<'w>,
+    keys: &mut KeysOfOne<'w, W>,
+) -> Result<(), Error> {
+    let mut reader = Reader::new(keys.words());
+    reader.take();
+    spec.read(&mut reader, keys)?;
     match reader.take() {
-        None => Ok((KeyUse { name: *key, position: 1, role: role(grammar) }, spec)),
+        None => Ok(()),
         Some(word) => Err(Error::near(word)),
     }
 }
@@ -53,39 +31,40 @@ pub fn read_one<'w, W: AsRef<[u8]> + Copy>(
 /// Several limits, on one key or more. A few of them need no allocation.
 pub struct Request<'w, W> {
     /// The keys, each once.
-    pub keys: SmallVec<[KeyUse<W>; 2]>,
+    pub keys: KeyList<'w, W>,
     /// The limits, in the order of the words; one or more.
     pub specs: SmallVec<[Spec<'w>; 3]>,
 }
 
-/// Beyond so many keys, equal ones are found by a table: comparing each with each takes too long if they are long.
-const COMPARED: usize = 8;
+/// The key that limits are on: where its name stands among the words, and its index, once one of them was read.
+struct Place {
+    position: usize,
+    key: Option<usize>,
+}
 
-/// The word that names a further key.
-const KEY: &str = "KEY";
-
-impl<W> Default for Request<'_, W> {
-    fn default() -> Self {
-        Self { keys: SmallVec::new(), specs: SmallVec::new() }
-    }
+/// What a command of several limits does not take.
+pub struct Without {
+    /// The command's name.
+    pub command: &'static str,
+    /// The modes that it does not have.
+    pub modes: &'static [(Mode, &'static str)],
 }
 
 impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
-    /// Adds limits, of all words of a command: its name, then `key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
-    /// None may be of a mode in `without`, which `command` does not have.
+    /// No limits yet, of a call of these words.
+    #[must_use]
+    pub fn new(words: &'w [W]) -> Self {
+        Self { keys: KeyList::new(words), specs: SmallVec::new() }
+    }
+
+    /// Adds the limits, of all words of a command: its name, then `key SPEC [SPEC ...] [KEY key SPEC [SPEC ...] ...]`.
     ///
     /// # Errors
     ///
     /// The first word that is missing or wrong, or two limits that cannot go together.
-    pub fn read(
-        &mut self,
-        command: &'static str,
-        without: &[(Mode, &'static str)],
-        words: &'w [W],
-    ) -> Result<(), Error> {
-        let mut reader = Reader::new(words);
-        let mut indices = Indices::default();
-        let mut place = Place { position: reader.position(), index: None };
+    pub fn read(&mut self, without: &Without) -> Result<(), Error> {
+        let mut reader = Reader::new(self.keys.words());
+        let mut place = Place { position: reader.position(), key: None };
         if reader.take().is_none() {
             return Err(Error::WrongArity);
         }
@@ -93,20 +72,14 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
         while let Some(word) = reader.take() {
             if let Some(grammar) = GRAMMARS.iter().find(|grammar| is(word, grammar.word)) {
                 let number = self.specs.len();
-                if number == MAX_LIMITS {
-                    return Err(Error::TooManyLimits.in_limit(number, grammar.word));
-                }
-                match Spec::read(grammar, 0, &mut reader) {
-                    Ok(spec) => self.specs.push(spec),
-                    Err(error) => return Err(error.in_limit(number, grammar.word)),
-                }
-                self.place_last(without, command, words, &mut place)
+                self.read_limit(grammar, &mut place, &mut reader, without)
                     .map_err(|error| error.in_limit(number, grammar.word))?;
                 is_new = false;
             } else if is(word, KEY) && !is_new {
-                let position = reader.position();
-                let Some(name) = reader.take() else { return Err(Error::NoKey) };
-                place = Place { position, index: indices.of(name, &self.keys, words) };
+                place = Place { position: reader.position(), key: None };
+                if reader.take().is_none() {
+                    return Err(Error::NoKey);
+                }
                 is_new = true;
             } else {
                 return Err(self.unexpected(word, is_new));
@@ -128,82 +101,53 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
         }
     }
 
-    /// Puts the last limit on the key at `place`, which is added unless it came before.
-    fn place_last(
+    /// Reads a limit of `grammar` on the key at `place`.
+    fn read_limit(
         &mut self,
-        without: &[(Mode, &'static str)],
-        command: &'static str,
-        words: &'w [W],
+        grammar: &'static Grammar,
         place: &mut Place,
+        reader: &mut Reader<'w, W>,
+        without: &Without,
     ) -> Result<(), Error> {
-        let Some((spec, others)) = self.specs.split_last_mut() else { return Ok(()) };
-        if spec.charge.mode != Mode::Whole
-            && let Some((_, word)) = without.iter().find(|(mode, _)| *mode == spec.charge.mode)
-        {
-            return Err(Error::ModeNotHere(word, command));
+        if self.specs.len() == MAX_LIMITS {
+            return Err(Error::TooManyLimits);
         }
-        let role = role(spec.grammar);
-        spec.key = match place.index {
-            None => {
-                let Some(name) = words.get(place.position) else { return Err(Error::NoKey) };
-                self.keys.push(KeyUse { name: *name, position: place.position, role });
-                self.keys.len().saturating_sub(1)
-            }
-            // The same name in two roles, or the second log on one key.
-            Some(index) if role == Role::Log || self.keys.get(index).is_some_and(|key| key.role != role) => {
+        let role = Role::of(grammar);
+        let keys_before = self.keys.uses().len();
+        let key = match place.key {
+            None => self.keys.add(place.position, role)?,
+            Some(key) => self.keys.again(key, role)?,
+        };
+        place.key = Some(key);
+        let is_new = self.keys.uses().len() > keys_before;
+        self.specs.push(Spec::new(grammar, key));
+        let Some((spec, others)) = self.specs.split_last_mut() else { return Ok(()) };
+        spec.read(reader, &mut self.keys)?;
+        if spec.charge.mode != Mode::Whole
+            && let Some((_, word)) = without.modes.iter().find(|(mode, _)| *mode == spec.charge.mode)
+        {
+            return Err(Error::ModeNotHere(word, without.command));
+        }
+        if !is_new {
+            if role == Role::Log {
                 return Err(Error::LogNotAlone);
             }
-            Some(index) => {
-                if others.iter().any(|other| other.key == index && spec.has_state_of(other)) {
-                    return Err(Error::SameLimitTwice(spec.grammar.word));
-                }
-                index
+            if others.iter().any(|other| other.key == key && spec.has_state_of(other)) {
+                return Err(Error::SameLimitTwice(grammar.word));
             }
-        };
-        place.index = Some(spec.key);
+        }
         Ok(())
     }
 }
 
-/// Where a key stands among the words, and among the keys, if it came before.
-struct Place {
-    position: usize,
-    index: Option<usize>,
-}
-
-/// Finds keys that came before.
-#[derive(Default)]
-struct Indices<'w>(Option<HashMap<&'w [u8], usize>>);
-
-impl<'w> Indices<'w> {
-    /// The index of the key called `name` among `keys`, if it came before.
-    fn of<W: AsRef<[u8]>>(&mut self, name: &'w [u8], keys: &[KeyUse<W>], words: &'w [W]) -> Option<usize> {
-        if keys.len() <= COMPARED {
-            return keys.iter().position(|key| key.name.as_ref() == name);
-        }
-        let table = self.0.get_or_insert_default();
-        for (index, key) in keys.iter().enumerate().skip(table.len()) {
-            table.insert(words.get(key.position)?.as_ref(), index);
-        }
-        table.get(name).copied()
-    }
-}
-
-/// What a limit of `grammar` uses its key for.
-fn role(grammar: &Grammar) -> Role {
-    match grammar.storage {
-        Storage::Field(_) => Role::Fields,
-        Storage::Log => Role::Log,
-    }
-}
-
-/// Tells the position of each key among all words of a command of several limits, which need not be right: the first
-/// argument, and what follows the word KEY where a limit could begin or end.
+/// Tells the position of each key among all words of a command, which need not be right: the first argument, and what
+/// follows a word that a key may follow.
 pub fn scan_key_positions<W: AsRef<[u8]>>(words: &[W], key_at: &mut dyn FnMut(usize)) {
     key_at(1);
     let mut positions = words.iter().enumerate().skip(2);
     while let Some((position, word)) = positions.next() {
-        if is(word.as_ref(), KEY) && positions.next().is_some() {
+        let precedes_key = [KEY, BLOCK, OVERRIDE].iter().any(|expected| is(word.as_ref(), expected));
+        if precedes_key && positions.next().is_some() {
             key_at(position.saturating_add(1));
         }
     }

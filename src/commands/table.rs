@@ -3,8 +3,9 @@
 use super::all::{All, Peek};
 use super::grammar::{self, Grammar};
 use super::limit::OneLimit;
+use super::parser::{BLOCK, KEY as KEY_WORD, OVERRIDE};
 use super::throttle::Throttle;
-use crate::server::{Access, BeginSearch, Command, EntryPoint, KeySpec, entry_point};
+use crate::server::{Access, BeginSearch, Command, EntryPoint, Found, KeySpec, entry_point};
 
 pub use crate::server::{Argument, ArgumentKind};
 
@@ -37,13 +38,31 @@ const WRITES_KEYS_BY_API: &str = "write deny-oom fast getkeys-api";
 const READS_KEYS_BY_API: &str = "readonly fast getkeys-api";
 
 const ONE_WRITTEN: &[KeySpec] =
-    &[KeySpec { begin: BeginSearch::Index(1), access: Access::Write, incomplete: false }];
+    &[KeySpec { begin: BeginSearch::Index(1), access: Access::Write, found: Found::All }];
+
+/// A limit's own key, and those of its block and override, which follow its words: `arity` is that of a call without them.
+const fn one_guarded(arity: i32) -> [KeySpec; 3] {
+    let options = arity.saturating_neg();
+    [
+        KeySpec { begin: BeginSearch::Index(1), access: Access::Write, found: Found::All },
+        KeySpec {
+            begin: BeginSearch::Keyword(BLOCK, options),
+            access: Access::Write,
+            found: Found::AllByItself,
+        },
+        KeySpec {
+            begin: BeginSearch::Keyword(OVERRIDE, options),
+            access: Access::Read,
+            found: Found::AllByItself,
+        },
+    ]
+}
 
 /// The first key, and one after the word KEY; there may be more of those than a spec can say.
 const fn several_keys(access: Access) -> [KeySpec; 2] {
     [
-        KeySpec { begin: BeginSearch::Index(1), access, incomplete: false },
-        KeySpec { begin: BeginSearch::Keyword("KEY", 2), access, incomplete: true },
+        KeySpec { begin: BeginSearch::Index(1), access, found: Found::All },
+        KeySpec { begin: BeginSearch::Keyword(KEY_WORD, 2), access, found: Found::Some },
     ]
 }
 
@@ -63,21 +82,20 @@ static FURTHER_KEYS: Argument = Argument {
 };
 
 /// The row of a command that charges one limit.
-const fn limit<W: grammar::Words>(
+const fn limit<W: grammar::Words, const ARITY: i32>(
     name: &'static str,
-    arity: i32,
     summary: &'static str,
     complexity: &'static str,
 ) -> Row {
     Row {
         name,
         entry_point: entry_point::<OneLimit<W>>,
-        flags: WRITES,
-        arity,
+        flags: WRITES_KEYS_BY_API,
+        arity: ARITY,
         summary,
         complexity,
         since: "0.1.0",
-        key_specs: ONE_WRITTEN,
+        key_specs: const { &one_guarded(ARITY) },
         words: Words::Limit(W::GRAMMAR),
         acl_categories: "write fast",
     }
@@ -85,28 +103,24 @@ const fn limit<W: grammar::Words>(
 
 /// Every command, by name.
 pub static COMMANDS: &[Row] = &[
-    limit::<grammar::TokenBucket>(
+    limit::<grammar::TokenBucket, -5>(
         "RL.TOKENBUCKET",
-        -5,
         "Takes tokens from a bucket that refills at a constant rate",
         "O(1)",
     ),
-    limit::<grammar::LeakyBucket>(
+    limit::<grammar::LeakyBucket, -5>(
         "RL.LEAKYBUCKET",
-        -5,
         "Queues work that leaves at a constant rate, and tells how long to wait for one's turn",
         "O(1)",
     ),
-    limit::<grammar::Fixed>("RL.FIXED", -4, "Counts units until a window ends, then anew", "O(1)"),
-    limit::<grammar::SlidingCounter>(
+    limit::<grammar::Fixed, -4>("RL.FIXED", "Counts units until a window ends, then anew", "O(1)"),
+    limit::<grammar::SlidingCounter, -4>(
         "RL.SLIDINGCOUNTER",
-        -4,
         "Estimates the units of the last window from two counts",
         "O(1)",
     ),
-    limit::<grammar::SlidingLog>(
+    limit::<grammar::SlidingLog, -4>(
         "RL.SLIDINGLOG",
-        -4,
         "Counts exactly the units of the last window, by remembering every call in it",
         "O(log N) with N calls in the log; to give back, O(log N + M) with M calls taken back",
     ),

@@ -3,10 +3,11 @@
 use super::error::{Error, MAX_DURATION_DAYS};
 use super::execute::{Purpose, execute_one};
 use super::grammar::{TokenBucket, Words as _};
+use super::keys::{KeyUse, Role};
 use super::parser::{Reader, Spec, whole};
-use super::request::{KeyUse, Role};
-use crate::algorithms::decision::{Charge, Decision, Mode};
-use crate::algorithms::{MAX_UNITS, Quota, Span};
+
+use crate::algorithms::decision::Decision;
+use crate::algorithms::{MAX_UNITS, Span};
 use crate::server::{Call, Handler, Word};
 
 /// `CL.THROTTLE key max_burst count period_seconds [quantity]`
@@ -17,7 +18,8 @@ impl Handler for Throttle {
     type Error = Error;
 
     fn run(call: &Call<'_>) -> Result<[i64; 5], Error> {
-        let (key, spec) = read(call.words())?;
+        let mut spec = Spec::new(TokenBucket::GRAMMAR, 0);
+        let key = read(call.words(), &mut spec)?;
         execute_one(call, &key, &spec, Purpose::ChargeAdopting).map(|decision| reply(&decision))
     }
 }
@@ -25,7 +27,7 @@ impl Handler for Throttle {
 /// The longest period, in seconds: that of every other command.
 const MAX_PERIOD_SECONDS: i64 = MAX_DURATION_DAYS * 86_400;
 
-fn read<'w>(words: &'w [Word<'w>]) -> Result<(KeyUse<Word<'w>>, Spec<'w>), Error> {
+fn read<'w>(words: &'w [Word<'w>], spec: &mut Spec<'_>) -> Result<KeyUse<Word<'w>>, Error> {
     let mut reader = Reader::new(words);
     let Some(key) = reader.take_whole() else { return Err(Error::WrongArity) };
     let max_burst = whole("max_burst", reader.take(), 0, MAX_UNITS.saturating_sub(1))?;
@@ -38,19 +40,11 @@ fn read<'w>(words: &'w [Word<'w>]) -> Result<(KeyUse<Word<'w>>, Spec<'w>), Error
     if reader.take().is_some() {
         return Err(Error::WrongArity);
     }
-    let spec = Spec {
-        grammar: TokenBucket::GRAMMAR,
-        key: 0,
-        quota: Quota {
-            limit: max_burst.saturating_add(1),
-            refill: count,
-            window: Span::from_ms(seconds.saturating_mul(1000)),
-            offset: None,
-        },
-        charge: Charge { cost: quantity, mode: Mode::Whole },
-        name: &[],
-    };
-    Ok((KeyUse { name: *key, position: 1, role: Role::Fields }, spec))
+    spec.quota.limit = max_burst.saturating_add(1);
+    spec.quota.refill = count;
+    spec.quota.window = Span::from_ms(seconds.saturating_mul(1000));
+    spec.charge.cost = quantity;
+    Ok(KeyUse { name: *key, position: 1, role: Role::Fields })
 }
 
 /// redis-cell's five: limited, limit, remaining, and seconds, rounded up, until a retry and until the reset.

@@ -10,7 +10,7 @@ use redis_module::raw;
 use smallvec::SmallVec;
 
 use super::api::api;
-use super::call::Call;
+use super::call::{Access, Call};
 use super::native::CallReply;
 use super::string::{OwnedString, Word};
 
@@ -37,21 +37,34 @@ pub(super) fn set_up(first_key_only: bool, in_cluster: bool) {
     IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
 }
 
-/// Judges whether a call may touch these keys, where the server has not. The first is the command's first argument.
+/// Judges whether a call may touch these keys and open them so, where the server has not. The first is the command's first
+/// argument, which it has judged.
 ///
 /// # Errors
 ///
 /// Why it may not, as the server would say for a command of its own.
 pub fn check_keys<'k>(
     call: &Call<'_>,
-    keys: impl ExactSizeIterator<Item = Word<'k>> + Clone,
+    keys: impl ExactSizeIterator<Item = (Word<'k>, Access)> + Clone,
 ) -> Result<(), NoAccess> {
-    if keys.len() < 2 || !FIRST_KEY_ONLY.load(Ordering::Relaxed) {
+    if !FIRST_KEY_ONLY.load(Ordering::Relaxed) {
         return Ok(());
     }
-    check_permissions(call, keys.clone().skip(1))?;
+    check_permissions(call, keys.clone())?;
     if IN_CLUSTER.load(Ordering::Relaxed) || may_have_tracking(call) {
-        check_slots(call, keys)?;
+        ask_server(call, keys.map(|(name, _)| name))?;
+    }
+    Ok(())
+}
+
+/// Judges whether a call may touch these keys where the server knows them all, but may not have looked at their slots.
+///
+/// # Errors
+///
+/// As [`check_keys`].
+pub fn check_slots<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
+    if FIRST_KEY_ONLY.load(Ordering::Relaxed) && IN_CLUSTER.load(Ordering::Relaxed) {
+        ask_server(call, names)?;
     }
     Ok(())
 }
@@ -78,7 +91,7 @@ fn may_have_tracking(call: &Call<'_>) -> bool {
 
 /// The server judges a command of its own that names the same keys, and remembers them for a caller that is to be told of
 /// changes.
-fn check_slots<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
+fn ask_server<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
     let mut names: SmallVec<[_; 8]> = names.map(Word::as_ptr).collect();
     // SAFETY: the context and the names are live, and EXISTS changes nothing; the functions are called where they are.
     unsafe {
@@ -103,17 +116,22 @@ fn check_slots<'k>(call: &Call<'_>, names: impl Iterator<Item = Word<'k>>) -> Re
     }
 }
 
-/// Each key stands in for the first, which is the one that the server looks at: so the user must be allowed this command
-/// on it, not only some other.
-fn check_permissions<'k>(call: &Call<'_>, keys: impl Iterator<Item = Word<'k>>) -> Result<(), NoAccess> {
+/// Each key after the first stands in for it, which is the one that the server looks at: so the user must be allowed this
+/// command on it, not only some other. Where a key is only read by a command that changes the first, it must be readable.
+fn check_permissions<'k>(
+    call: &Call<'_>,
+    mut keys: impl Iterator<Item = (Word<'k>, Access)>,
+) -> Result<(), NoAccess> {
+    let Some((_, first_access)) = keys.next() else { return Ok(()) };
     let mut words: SmallVec<[_; 16]> = call.words().iter().map(|word| word.as_ptr()).collect();
     // SAFETY: the context and the words are live; what the server gives is freed; a function that is not there is not
     // called.
     unsafe {
-        let (Some(user_name), Some(user_of), Some(check), Some(log), Some(free)) = (
+        let (Some(user_name), Some(user_of), Some(check), Some(check_key), Some(log), Some(free)) = (
             raw::RedisModule_GetCurrentUserName,
             raw::RedisModule_GetModuleUserFromUserName,
             raw::RedisModule_ACLCheckCommandPermissions,
+            raw::RedisModule_ACLCheckKeyPermissions,
             raw::RedisModule_ACLAddLogEntry,
             raw::RedisModule_FreeModuleUser,
         ) else {
@@ -126,12 +144,17 @@ fn check_permissions<'k>(call: &Call<'_>, keys: impl Iterator<Item = Word<'k>>) 
             return Err(NoAccess::NoPermission);
         }
         let mut permitted = Ok(());
-        for key in keys {
-            if let Some(first) = words.get_mut(1) {
-                *first = key.as_ptr();
-            }
-            let count = c_int::try_from(words.len()).unwrap_or(0);
-            if check(user, words.as_mut_ptr(), count) != raw::REDISMODULE_OK as c_int {
+        for (key, access) in keys {
+            let status = if access == first_access {
+                if let Some(first) = words.get_mut(1) {
+                    *first = key.as_ptr();
+                }
+                let count = c_int::try_from(words.len()).unwrap_or(0);
+                check(user, words.as_mut_ptr(), count)
+            } else {
+                check_key(user, key.as_ptr(), raw::REDISMODULE_CMD_KEY_ACCESS.cast_signed())
+            };
+            if status != raw::REDISMODULE_OK as c_int {
                 let why = raw::RedisModuleACLLogEntryReason_REDISMODULE_ACL_LOG_KEY;
                 log(call.ctx(), user, key.as_ptr(), why);
                 permitted = Err(NoAccess::NoPermission);

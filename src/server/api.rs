@@ -64,7 +64,9 @@ required! {
     RedisModule_SetCommandInfo
     RedisModule_SetModuleOptions
     RedisModule_SignalModifiedKey
+    RedisModule_StringDMA
     RedisModule_StringPtrLen
+    RedisModule_StringSet
     RedisModule_UnlinkKey
     RedisModule_ValueLength
     RedisModule_WrongArity

@@ -34,6 +34,7 @@ fn words(fields: &[(&OwnedString, OwnedString)]) -> Words {
 impl Key<'_> {
     /// The value of a field of a hash; None where there is no such field or hash.
     #[must_use]
+    #[inline(always)]
     pub fn field(&self, field: &OwnedString) -> Option<OwnedString> {
         if self.kind() != Kind::Hash {
             return None;

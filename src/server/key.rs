@@ -11,7 +11,7 @@ use redis_module::raw;
 use super::api::api;
 use super::call::{Access, Call};
 use super::native;
-use super::string::Word;
+use super::string::{OwnedString, Word};
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,13 +187,49 @@ impl<'call> Key<'call> {
         Ok(())
     }
 
-    /// The value of a string of at most `longest` bytes; None if it is longer, or no string.
+    /// What `read` makes of a string's bytes, which are not copied; None if the key holds no string.
     #[must_use]
-    pub fn string(&self, longest: usize) -> Option<Vec<u8>> {
-        if self.kind() != Kind::String || self.length() > longest {
+    pub fn with_string<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        if self.kind() != Kind::String {
             return None;
         }
-        self.call(c"GET", &[])?.string().map(<[u8]>::to_vec)
+        let mode = c_int::try_from(raw::REDISMODULE_READ).unwrap_or(0);
+        let mut length = 0;
+        // SAFETY: the handle is open on a string, and the bytes stay as they are until the next call of the API.
+        unsafe {
+            let start = api!(RedisModule_StringDMA)(self.handle.get(), &raw mut length, mode);
+            if start.is_null() {
+                return None;
+            }
+            Some(read(std::slice::from_raw_parts(start.cast::<u8>(), length)))
+        }
+    }
+
+    /// Creates a string in a key that is not there, which expires at an instant in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`] if the server refuses.
+    pub fn set_string(&self, value: &OwnedString, expires_at_ms: i64) -> Result<(), NotDone> {
+        if self.kind() != Kind::Empty || !self.is_writable() {
+            return Err(NotDone);
+        }
+        // SAFETY: the handle is open for writing; context and strings are live; format and arguments agree.
+        unsafe {
+            done(api!(RedisModule_StringSet)(self.handle.get(), value.as_ptr()))?;
+            self.look();
+            self.set_expiry(expires_at_ms)?;
+            api!(RedisModule_Replicate)(
+                self.ctx,
+                c"SET".as_ptr(),
+                c"sscl".as_ptr(),
+                self.name.as_ptr(),
+                value.as_ptr(),
+                c"PXAT".as_ptr(),
+                expires_at_ms,
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn ctx(&self) -> *mut raw::RedisModuleCtx {

@@ -12,11 +12,11 @@ use super::string::Word;
 /// The commands that the module calls, or replicates as its effects. It does not load where one is missing: renamed, say.
 pub const NEEDED: &[&CStr] = &[
     c"EXISTS",
-    c"GET",
     c"HDEL",
     c"HRANDFIELD",
     c"HSET",
     c"PEXPIREAT",
+    c"SET",
     c"UNLINK",
     c"ZADD",
     c"ZCOUNT",

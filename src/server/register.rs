@@ -41,8 +41,19 @@ pub struct KeySpec {
     pub begin: BeginSearch,
     /// What they are opened for.
     pub access: Access,
-    /// Whether there may be more than the spec finds.
-    pub incomplete: bool,
+    /// What it finds.
+    pub found: Found,
+}
+
+/// How many of the keys that it is about a spec finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// All.
+    All,
+    /// All, of words that parse. Where the server asks the command for key positions, it is to go by those.
+    AllByItself,
+    /// There may be more.
+    Some,
 }
 
 /// Where the search for a key begins.
@@ -109,11 +120,11 @@ impl Load {
         let by_position = self.takes_key_positions();
         let flags: Vec<_> =
             command.flags.split(' ').filter(|flag| by_position || *flag != GETKEYS_API).collect();
-        let specs = command.key_specs.iter().filter(|spec| by_position || !spec.incomplete);
+        let specs = command.key_specs.iter().filter(|spec| by_position || spec.found != Found::Some);
 
         let mut texts = Texts::default();
         let (name, flags) = (texts.keep(command.name), texts.keep(&flags.join(" ")));
-        let mut key_specs: Vec<_> = specs.map(|spec| key_spec(spec, &mut texts)).collect();
+        let mut key_specs: Vec<_> = specs.map(|spec| key_spec(spec, by_position, &mut texts)).collect();
         // SAFETY: a key spec is plain data; all zeros end the list.
         key_specs.push(unsafe { std::mem::zeroed() });
         let mut arguments = Arguments::new(&command.arguments, key_specs.len(), &mut texts);
@@ -198,9 +209,10 @@ impl Texts {
     }
 }
 
-fn key_spec(spec: &KeySpec, texts: &mut Texts) -> raw::RedisModuleCommandKeySpec {
+/// A spec as the API has it; `by_position` where the server also asks the command.
+fn key_spec(spec: &KeySpec, by_position: bool, texts: &mut Texts) -> raw::RedisModuleCommandKeySpec {
     let mut flags = u64::from(key_flags(spec.access));
-    if spec.incomplete {
+    if by_position && spec.found != Found::All {
         flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
     }
     let (begin_search_type, bs) = match spec.begin {

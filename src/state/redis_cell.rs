@@ -13,14 +13,11 @@ const DIGITS: usize = 19;
 /// The state of a token bucket, as the text of its field, that a string of redis-cell's stands for.
 ///
 /// redis-cell keeps the theoretical arrival time of the generic cell rate algorithm, in nanoseconds since the Unix epoch,
-/// in a key that expires. None if that is not what `key` holds; a string of another length is not read.
+/// in a key that expires. None if that is not what `key` holds.
 #[must_use]
 pub fn as_field(key: &Key<'_>, quota: &Quota, now: Time) -> Option<Text> {
     key.expires_at_ms()?;
-    let arrival = key.string(DIGITS)?;
-    // One digit more than our own numbers have.
-    let (head, last) = arrival.split_last_chunk::<1>()?;
-    let arrival = text::number(head)?.checked_mul(10)?.checked_add(text::number(last)?)?;
+    let arrival = key.with_string(arrival).flatten()?;
     if !ARRIVALS.contains(&arrival) {
         return None;
     }
@@ -28,4 +25,11 @@ pub fn as_field(key: &Key<'_>, quota: &Quota, now: Time) -> Option<Text> {
     let mut text = Text::default();
     TokenBucket::draining_for(quota, ahead_ns, now).format(&mut text).ok()?;
     Some(text)
+}
+
+/// The number that a string of redis-cell's is.
+fn arrival(text: &[u8]) -> Option<i64> {
+    // One digit more than our own numbers have.
+    let (head, last) = text.split_last_chunk::<1>().filter(|_| text.len() == DIGITS)?;
+    text::number(head)?.checked_mul(10)?.checked_add(text::number(last)?)
 }

@@ -3,7 +3,7 @@
 use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
 use super::grammar::{Grammar, OptionPart};
 use crate::algorithms::decision::{Charge, Mode};
-use crate::algorithms::{MAX_UNITS, Quota, Span, text};
+use crate::algorithms::{MAX_MONTHS, MAX_UNITS, Quota, Span, Time, months_of, text, window_of_months};
 use crate::state::Storage;
 
 /// One limit that a caller names: what to hold to, and what to charge.
@@ -107,18 +107,47 @@ impl<'w> Spec<'w> {
             Some(refill) => whole(refill.name, reader.take(), 1, MAX_UNITS)?,
             None => 1,
         };
-        let window = duration(grammar.window.name, reader.take(), 1)?;
-        let mut spec = Self {
-            grammar,
-            key,
-            quota: Quota { limit, refill, window, offset: None },
-            charge: Charge { cost: 1, mode: Mode::Whole },
-            name: &[],
+        let word = reader.take();
+        let Some(window) = word.and_then(|word| span(word, 1)) else {
+            return Self::read_months(grammar, key, limit, word, reader);
         };
+        let mut spec = Self::of(grammar, key, Quota { limit, refill, window, origin: None });
         if reader.peek().is_some() {
             spec.read_options(reader)?;
         }
         Ok(spec)
+    }
+
+    /// One unit of `quota`.
+    #[inline(always)]
+    fn of(grammar: &'static Grammar, key: usize, quota: Quota) -> Self {
+        Self { grammar, key, quota, charge: Charge { cost: 1, mode: Mode::Whole }, name: &[] }
+    }
+
+    /// Goes on where `word`, which must be a window, is none that is measured in time.
+    #[cold]
+    #[inline(never)]
+    fn read_months<W: AsRef<[u8]>>(
+        grammar: &'static Grammar,
+        key: usize,
+        limit: i64,
+        word: Option<&[u8]>,
+        reader: &mut Reader<'w, W>,
+    ) -> Result<Self, Error> {
+        let name = grammar.window.name;
+        if !grammar.has(OptionPart::Align) {
+            // Months are none here: this tells what is.
+            let window = duration(name, word, 1)?;
+            return Ok(Self::of(grammar, key, Quota { limit, refill: 1, window, origin: None }));
+        }
+        let count = word.and_then(|word| text::number(word.strip_suffix(b"mo")?));
+        let Some(count) = count.filter(|count| (1..=MAX_MONTHS).contains(count)) else {
+            return Err(Error::argument(name, Accepts::DurationOrMonths, word));
+        };
+        let window = window_of_months(count);
+        let mut spec = Self::of(grammar, key, Quota { limit, refill: 1, window, origin: None });
+        spec.read_options(reader)?;
+        if spec.quota.origin.is_some() { Ok(spec) } else { Err(Error::MonthsNotAligned(name)) }
     }
 
     /// Whether both have the same state, if they are on the same key.
@@ -134,7 +163,7 @@ impl<'w> Spec<'w> {
     /// Reads the options that come next.
     fn read_options<W: AsRef<[u8]>>(&mut self, reader: &mut Reader<'w, W>) -> Result<(), Error> {
         let mut seen = 0;
-        let (mut is_aligned, mut offset) = (false, None);
+        let (mut is_aligned, mut origin) = (false, None);
         while let Some(word) = reader.peek() {
             let Some((option, name, part, bit)) = OptionWord::ALL.iter().find(|row| is(word, row.1)) else {
                 break;
@@ -149,7 +178,7 @@ impl<'w> Spec<'w> {
             reader.take();
             match option {
                 OptionWord::Align => is_aligned = true,
-                OptionWord::Offset => offset = Some(duration(name, reader.take(), 0)?),
+                OptionWord::Offset => origin = Some(offset(name, reader.take(), self.quota.window)?),
                 OptionWord::Cost => self.charge.cost = whole(name, reader.take(), -MAX_UNITS, MAX_UNITS)?,
                 OptionWord::Force | OptionWord::Partial if self.charge.mode != Mode::Whole => {
                     return Err(Error::TwoModes);
@@ -159,11 +188,11 @@ impl<'w> Spec<'w> {
                 OptionWord::As => self.name = limiter_name(name, reader.take())?,
             }
         }
-        match (is_aligned, offset) {
+        match (is_aligned, origin) {
             (false, Some(_)) => Err(Error::OffsetAlone),
             (false, None) => Ok(()),
-            (true, offset) => {
-                self.quota.offset = Some(offset.unwrap_or(Span::ZERO));
+            (true, origin) => {
+                self.quota.origin = Some(origin.unwrap_or(Time::from_us(0)));
                 Ok(())
             }
         }
@@ -203,26 +232,50 @@ pub fn whole(name: &'static str, word: Option<&[u8]>, least: i64, most: i64) -> 
 }
 
 /// A duration of `least_ms` or more, called `name`.
-#[inline(always)]
 fn duration(name: &'static str, word: Option<&[u8]>, least_ms: i64) -> Result<Span, Error> {
-    let parse = |word| {
-        let (count, unit) = text::leading_number(word)?;
-        let unit_ms = match unit {
-            b"ms" => 1,
-            b"s" => 1000,
-            b"m" => 60_000,
-            b"h" => 3_600_000,
-            b"d" => DAY_MS,
-            _ => return None,
-        };
-        count.checked_mul(unit_ms)
-    };
-    word.and_then(parse)
-        .filter(|ms| (least_ms..=MAX_DURATION_DAYS.saturating_mul(DAY_MS)).contains(ms))
-        .map(Span::from_ms)
+    word.and_then(|word| span(word, least_ms))
         .ok_or_else(|| Error::argument(name, Accepts::Duration(least_ms), word))
 }
 
+/// A duration of `least_ms` or more.
+#[inline(always)]
+fn span(word: &[u8], least_ms: i64) -> Option<Span> {
+    milliseconds(word).filter(|ms| (least_ms..=MAX_DURATION_MS).contains(ms)).map(Span::from_ms)
+}
+
+/// A whole number with a unit, in milliseconds.
+#[inline(always)]
+fn milliseconds(word: &[u8]) -> Option<i64> {
+    let (count, unit) = text::leading_number(word)?;
+    let unit_ms = match unit {
+        b"ms" => 1,
+        b"s" => 1000,
+        b"m" => 60_000,
+        b"h" => 3_600_000,
+        b"d" => DAY_MS,
+        _ => return None,
+    };
+    count.checked_mul(unit_ms)
+}
+
+/// Where windows that last `window` begin, by their offset from the Unix epoch, called `name`.
+fn offset(name: &'static str, word: Option<&[u8]>, window: Span) -> Result<Time, Error> {
+    let (range, accepts) = match months_of(window) {
+        None => (-MAX_DURATION_MS..=MAX_DURATION_MS, Accepts::Offset),
+        // Less than a month has, so that they begin in the months that they are named after, in any time zone.
+        Some(_) => (-DAY_MS..=27 * DAY_MS, Accepts::OffsetOfMonths),
+    };
+    let parse = |word: &[u8]| match word.strip_prefix(b"-") {
+        Some(duration) => milliseconds(duration).map(i64::saturating_neg),
+        None => milliseconds(word),
+    };
+    word.and_then(parse)
+        .filter(|ms| range.contains(ms))
+        .map(|ms| Time::from_us(ms.saturating_mul(1000)))
+        .ok_or_else(|| Error::argument(name, accepts, word))
+}
+
+const MAX_DURATION_MS: i64 = MAX_DURATION_DAYS * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
 /// Names that would be taken for the words before a key, where key positions are looked for.

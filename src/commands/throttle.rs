@@ -45,7 +45,7 @@ fn read<'w>(words: &'w [Word<'w>]) -> Result<(KeyUse<Word<'w>>, Spec<'w>), Error
             limit: max_burst.saturating_add(1),
             refill: count,
             window: Span::from_ms(seconds.saturating_mul(1000)),
-            offset: None,
+            origin: None,
         },
         charge: Charge { cost: quantity, mode: Mode::Whole },
         name: &[],

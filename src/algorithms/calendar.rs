@@ -41,6 +41,7 @@ pub fn months_of(window: Span) -> Option<i64> {
 #[cold]
 #[inline(never)]
 pub fn end_of_months(count: i64, origin: Time, at: Time) -> Time {
+    let count = count.clamp(1, MAX_MONTHS);
     let month = month_of(at.us().saturating_sub(origin.us()).div_euclid(DAY_US));
     let into = month.checked_rem_euclid(count).unwrap_or(0);
     let first_day = first_day_of(month.saturating_sub(into).saturating_add(count));

@@ -223,7 +223,7 @@ impl Display for Accepts {
             Self::Duration(least_ms) => write!(f, "{WITH_UNIT}, from {least_ms}ms to {MAX_DURATION_DAYS}d"),
             Self::DurationOrMonths => {
                 let duration = Self::Duration(1);
-                write!(f, "{duration}, or with ALIGN of calendar months, from 1mo to {MAX_MONTHS}mo")
+                write!(f, "{duration}, or with ALIGN calendar months, from 1mo to {MAX_MONTHS}mo")
             }
             Self::Offset => write!(f, "{WITH_UNIT}, from -{MAX_DURATION_DAYS}d to {MAX_DURATION_DAYS}d"),
             Self::OffsetOfMonths => write!(f, "{WITH_UNIT}, from -24h to 27d with months"),

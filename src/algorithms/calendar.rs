@@ -53,10 +53,10 @@ pub fn end_of_months(count: i64, origin: Time, at: Time) -> Time {
 fn month_of(day: i64) -> i64 {
     let day = day + DAYS_BEFORE_1970;
     let (era, day) = (day.div_euclid(DAYS_OF_ERA), day.rem_euclid(DAYS_OF_ERA));
-    // Without the leap days before it, that of the era's last day too, every year has 365.
+    // Less the leap days before it, every year has 365 days. The last term is the era's own last day.
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // From March on, five months have 153 days.
+    // From March on, each five months have 153 days.
     let month = (5 * day + 2) / 153;
     (era * YEARS_OF_ERA + year) * 12 + month - MONTHS_BEFORE_1970
 }

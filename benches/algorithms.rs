@@ -27,7 +27,7 @@ const MINUTE: i64 = 60_000;
 const ONE: Charge = Charge { cost: 1, mode: Mode::Whole };
 
 fn quota(limit: i64) -> Quota {
-    Quota { limit, refill: 10, window: Span::from_ms(MINUTE), offset: None }
+    Quota { limit, refill: 10, window: Span::from_ms(MINUTE), origin: None }
 }
 
 fn fields(criterion: &mut Criterion) {

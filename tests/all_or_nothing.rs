@@ -506,7 +506,7 @@ fn words_that_make_no_call_are_errors() {
         ("k SLIDINGLOG 10 1s AS KEY j FIXED 10 1s", &stray("SLIDINGLOG", "AS")),
         (
             "k FIXED 10 1s ALIGN OFFSET KEY j FIXED 10 1s",
-            &format!("limit 1 (FIXED): OFFSET must be {duration} 0ms to 3660d, not 'KEY'"),
+            &format!("limit 1 (FIXED): OFFSET must be {duration} -3660d to 3660d, not 'KEY'"),
         ),
         ("k SLIDINGCOUNTER 10 1s ALIGN", &stray("SLIDINGCOUNTER", "ALIGN")),
         (

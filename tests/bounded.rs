@@ -314,7 +314,11 @@ fn a_word_of_any_length_is_read_no_further_than_it_could_be_valid() {
     let with_unit = format!("{digits}ms");
     let name = "x".repeat(LONG_WORD);
     let shown = &digits[..64];
-    let duration = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d";
+    let in_months = format!("{digits}mo");
+    let negative = format!("-{digits}h");
+    let duration = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d, or with ALIGN calendar months, from \
+                    1mo to 120mo";
+    let offset = "a whole number with a unit ms, s, m, h or d, from -24h to 27d with months";
     for (call, error) in [
         (
             ["RL.FIXED", "k", "10", &digits, "COST", "1"],
@@ -323,6 +327,14 @@ fn a_word_of_any_length_is_read_no_further_than_it_could_be_valid() {
         (
             ["RL.FIXED", "k", "10", &with_unit, "COST", "1"],
             format!("ERR window must be {duration}, not '{shown}'"),
+        ),
+        (
+            ["RL.FIXED", "k", "10", &in_months, "COST", "1"],
+            format!("ERR window must be {duration}, not '{shown}'"),
+        ),
+        (
+            ["RL.FIXED", "k", "10", "1mo", "OFFSET", &negative],
+            format!("ERR OFFSET must be {offset}, not '-{}'", &digits[..63]),
         ),
         (
             ["RL.FIXED", "k", &digits, "1m", "COST", "1"],

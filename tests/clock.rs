@@ -71,7 +71,11 @@ fn window_of(now: i64) -> i64 {
     now.div_euclid(WINDOW) * WINDOW
 }
 
-const PULLS: [Pull; 7] = [
+/// 2025-12-01, in UTC, and a year before.
+const DECEMBER: i64 = 1_764_547_200 * SECOND;
+const DECEMBER_BEFORE: i64 = DECEMBER - YEAR;
+
+const PULLS: [Pull; 8] = [
     Pull {
         limiter: "TOKENBUCKET 10 10 10s",
         charges: &[(9, 0), (2, 2_500_000)],
@@ -106,6 +110,13 @@ const PULLS: [Pull; 7] = [
         tolerated: 2 * SECOND,
         left_alone: || format!("7@{}", START + 13 * SECOND),
         pulled: |now| format!("7@{}", window_of(now - 3 * SECOND) + 13 * SECOND),
+    },
+    Pull {
+        limiter: "FIXED 10 1mo ALIGN AS name",
+        charges: &[(7, DECEMBER - START + HOUR)],
+        tolerated: DECEMBER - SECOND - START,
+        left_alone: || format!("7@{}", DECEMBER + 31 * 24 * HOUR),
+        pulled: |now| format!("7@{}", if now < DECEMBER_BEFORE { DECEMBER_BEFORE } else { DECEMBER }),
     },
     Pull {
         limiter: "SLIDINGCOUNTER 10 10s",
@@ -202,12 +213,13 @@ fn rl_peek_and_cost_0_answer_as_if_it_were_pulled_and_write_nothing() {
 #[test]
 fn an_allowed_call_is_charged_on_top_of_what_was_pulled() {
     let server = frozen();
-    let expected: [fn(i64) -> String; 7] = [
+    let expected: [fn(i64) -> String; 8] = [
         |now| format!("9.5@{now}"),
         |now| format!("9@{now}"),
         |now| format!("8@{}", now + WINDOW),
         |now| format!("8@{}", window_of(now) + WINDOW),
         |now| format!("8@{}", window_of(now - 3 * SECOND) + 13 * SECOND),
+        |_| format!("8@{DECEMBER}"),
         |now| format!("7,4@{}", window_of(now)),
         |now| format!("6:6@{now}@7@{}", now + 1),
     ];
@@ -301,6 +313,29 @@ fn jitter_makes_no_denied_call_write() {
             }
             assert_eq!((writes(&server), stored(&server, &key)), (before, state), "{limiter}");
         }
+    }
+}
+
+#[test]
+fn a_month_that_the_clock_leaves_backwards_is_pulled_into_the_one_before_once() {
+    let server = frozen();
+    let on_the_15th = DECEMBER + 14 * 24 * HOUR;
+    for (offset, boundary) in [("0s", DECEMBER), ("14d", on_the_15th), ("-9h", DECEMBER - 9 * HOUR)] {
+        let call = format!("RL.FIXED k 3 1mo ALIGN OFFSET {offset}");
+        server.ask_value("DEL k");
+        server.clock.freeze(boundary);
+        server.ask(&format!("{call} COST 3"));
+        let charged = stored(&server, "k");
+        // The tolerance: the month before lasts a second more for it.
+        step(&server, -SECOND);
+        assert_eq!(server.ask(&call)[..3], [0, 3, 0], "{offset}");
+        assert_eq!(stored(&server, "k"), charged, "{offset}");
+        step(&server, -1);
+        assert_eq!(server.ask(&call), [0, 3, 0, 1001, 1001, 1001, 3], "{offset}");
+        assert_eq!(stored(&server, "k"), format!("3@{boundary}"), "{offset}");
+        // When the clock is there again, a new month begins.
+        server.clock.freeze(boundary);
+        assert_eq!(server.ask(&call)[6], 1, "{offset}");
     }
 }
 
@@ -473,6 +508,9 @@ fn a_leap_to_the_year_2200_overflows_nothing() {
         "LEAKYBUCKET 1000000000000 1 3660d",
         "FIXED 1000000000000 3660d",
         "FIXED 1000000000000 3660d ALIGN OFFSET 3660d",
+        "FIXED 1000000000000 3660d ALIGN OFFSET -3660d",
+        "FIXED 1000000000000 120mo ALIGN OFFSET 27d",
+        "FIXED 1000000000000 1mo ALIGN OFFSET -24h",
         "SLIDINGCOUNTER 1000000000000 3660d",
         "SLIDINGLOG 1000000000000 3660d",
     ];

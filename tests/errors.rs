@@ -6,7 +6,10 @@ const LIMIT: &str = "a whole number from 0 to 1000000000000";
 const RATE: &str = "a whole number from 1 to 1000000000000";
 const COST: &str = "a whole number from -1000000000000 to 1000000000000";
 const DURATION: &str = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d";
-const OFFSET: &str = "a whole number with a unit ms, s, m, h or d, from 0ms to 3660d";
+const WINDOW: &str = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d, or with ALIGN calendar months, \
+                      from 1mo to 120mo";
+const OFFSET: &str = "a whole number with a unit ms, s, m, h or d, from -3660d to 3660d";
+const OFFSET_OF_MONTHS: &str = "a whole number with a unit ms, s, m, h or d, from -24h to 27d with months";
 const NAME: &str = "a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE";
 const ALGORITHMS: &str = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
 
@@ -105,8 +108,84 @@ fn a_number_is_whole_and_within_its_range() {
 fn a_duration_has_a_unit_and_is_within_its_range() {
     let server = in_use();
     let wrong = [
-        "", "x", "s", "ms", "1", "60", "0", "1S", "1M", "1MS", "1sec", "1min", "1w", "1y", "1us", "1ns",
-        "1 s", " 1s", "1s ", "1s1", "1m30s", "1.5s", "+1s", "-1s", "1e3s", "0x1s", "inf", "nan",
+        "",
+        "x",
+        "s",
+        "ms",
+        "1",
+        "60",
+        "0",
+        "1S",
+        "1M",
+        "1MS",
+        "1sec",
+        "1min",
+        "1w",
+        "1y",
+        "1us",
+        "1ns",
+        "1 s",
+        " 1s",
+        "1s ",
+        "1s1",
+        "1m30s",
+        "1.5s",
+        "+1s",
+        "--1s",
+        "-",
+        "-s",
+        "1-s",
+        "1e3s",
+        "0x1s",
+        "inf",
+        "nan",
+        // Almost months.
+        "mo",
+        "mo1",
+        "1MO",
+        "1Mo",
+        "1mo ",
+        "1 mo",
+        "1mos",
+        "1mom",
+        "1momo",
+        "1m1o",
+        "1o",
+        "-1mo",
+        "+1mo",
+        "1.5mo",
+        "0mo",
+        "121mo",
+        "1000mo",
+        "999999999999999999mo",
+        "1000000000000000001mo",
+        "18446744073709551617mo",
+    ];
+    let below_1 = ["0ms", "0s", "0d", "-0s", "-1s", "-1ms"];
+    // Months are a window of RL.FIXED alone, and its window alone.
+    let no_months = [&below_1[..], &["1mo", "3mo", "120mo"]].concat();
+    let beyond = [
+        "-3661d",
+        "-316224000001ms",
+        "-999999999999999999d",
+        "-18446744073709551617ms",
+        "1mo",
+        "-1mo",
+        "0mo",
+    ];
+    let beyond_months = [
+        "28d",
+        "673h",
+        "2332800001ms",
+        "-25h",
+        "-1441m",
+        "-86400001ms",
+        "-2d",
+        "3660d",
+        "-3660d",
+        "1mo",
+        "-1mo",
+        "0mo",
     ];
     let above = [
         "3661d",
@@ -122,15 +201,31 @@ fn a_duration_has_a_unit_and_is_within_its_range() {
         "1000000000000000000000s",
     ];
     for (line, prefix, name, accepts, below) in [
-        ("RL.TOKENBUCKET hash 10 1 {}", "", "period", DURATION, &["0ms", "0s", "0d"][..]),
-        ("RL.LEAKYBUCKET hash 10 1 {}", "", "period", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.FIXED hash 10 {}", "", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.FIXED hash 10 {} ALIGN", "", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.FIXED hash 10 1h ALIGN OFFSET {}", "", "OFFSET", OFFSET, &["-1ms"]),
-        ("RL.SLIDINGCOUNTER hash 10 {}", "", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.SLIDINGLOG log 10 {}", "", "window", DURATION, &["0ms", "0s", "0d"]),
-        ("RL.ALL hash FIXED 10 1h FIXED 10 {}", "limit 2 (FIXED): ", "window", DURATION, &["0ms"]),
-        ("RL.PEEK hash FIXED 10 1h FIXED 10 {}", "limit 2 (FIXED): ", "window", DURATION, &["0ms"]),
+        ("RL.TOKENBUCKET hash 10 1 {}", "", "period", DURATION, &no_months[..]),
+        ("RL.LEAKYBUCKET hash 10 1 {}", "", "period", DURATION, &no_months),
+        ("RL.FIXED hash 10 {}", "", "window", WINDOW, &below_1),
+        ("RL.FIXED hash 10 {} ALIGN", "", "window", WINDOW, &below_1),
+        ("RL.FIXED hash 10 1h ALIGN OFFSET {}", "", "OFFSET", OFFSET, &beyond),
+        ("RL.FIXED hash 10 1mo ALIGN OFFSET {}", "", "OFFSET", OFFSET_OF_MONTHS, &beyond_months),
+        ("RL.FIXED hash 10 120mo OFFSET {} ALIGN", "", "OFFSET", OFFSET_OF_MONTHS, &beyond_months),
+        ("RL.SLIDINGCOUNTER hash 10 {}", "", "window", DURATION, &no_months),
+        ("RL.SLIDINGLOG log 10 {}", "", "window", DURATION, &no_months),
+        ("RL.ALL hash FIXED 10 1h FIXED 10 {}", "limit 2 (FIXED): ", "window", WINDOW, &below_1),
+        (
+            "RL.ALL hash FIXED 10 1h TOKENBUCKET 10 1 {}",
+            "limit 2 (TOKENBUCKET): ",
+            "period",
+            DURATION,
+            &no_months,
+        ),
+        ("RL.PEEK hash FIXED 10 1h FIXED 10 {}", "limit 2 (FIXED): ", "window", WINDOW, &below_1),
+        (
+            "RL.PEEK hash FIXED 10 1mo ALIGN OFFSET {}",
+            "limit 1 (FIXED): ",
+            "OFFSET",
+            OFFSET_OF_MONTHS,
+            &beyond_months,
+        ),
     ] {
         for word in wrong.iter().chain(below).chain(&above) {
             let error = format!("ERR {prefix}{}", not(name, accepts, word));
@@ -191,6 +286,7 @@ fn an_option_needs_its_value() {
         ("RL.FIXED hash 10 1h COST", "", "COST", COST),
         ("RL.FIXED hash 10 1h AS", "", "AS", NAME),
         ("RL.FIXED hash 10 1h ALIGN OFFSET", "", "OFFSET", OFFSET),
+        ("RL.FIXED hash 10 1mo ALIGN OFFSET", "", "OFFSET", OFFSET_OF_MONTHS),
         ("RL.SLIDINGLOG log 10 1h COST", "", "COST", COST),
         ("RL.PEEK hash FIXED 10 1h COST", "limit 1 (FIXED): ", "COST", COST),
         ("RL.ALL hash FIXED 10 1m FIXED 10 1h AS", "limit 2 (FIXED): ", "AS", NAME),
@@ -220,7 +316,7 @@ fn a_limit_that_ends_too_early_names_the_argument_it_lacks() {
         ("LEAKYBUCKET 10", "leak", RATE),
         ("LEAKYBUCKET 10 1", "period", DURATION),
         ("FIXED", "limit", LIMIT),
-        ("FIXED 10", "window", DURATION),
+        ("FIXED 10", "window", WINDOW),
         ("SLIDINGCOUNTER", "limit", LIMIT),
         ("SLIDINGCOUNTER 10", "window", DURATION),
         ("SLIDINGLOG", "limit", LIMIT),
@@ -429,6 +525,25 @@ fn an_offset_needs_align() {
 }
 
 #[test]
+fn months_need_align() {
+    let server = in_use();
+    for (line, prefix) in [
+        ("RL.FIXED hash 10 1mo", ""),
+        ("RL.FIXED hash 10 120mo COST 2 AS a", ""),
+        ("RL.FIXED hash 10 1mo COST 0 FORCE", ""),
+        ("RL.ALL hash FIXED 10 1mo FIXED 10 1m ALIGN", "limit 1 (FIXED): "),
+        ("RL.ALL hash FIXED 10 1mo ALIGN FIXED 10 3mo KEY log SLIDINGLOG 10 1h", "limit 2 (FIXED): "),
+        ("RL.PEEK hash FIXED 10 1mo", "limit 1 (FIXED): "),
+    ] {
+        let error = format!("ERR {prefix}window of months must be aligned to the calendar: add ALIGN");
+        refuses(&server, &words(line), &error);
+    }
+    // Without ALIGN an offset is the first thing that is wrong, and has the same cure.
+    let error = "ERR OFFSET must come with ALIGN: ALIGN OFFSET <duration>";
+    refuses(&server, &words("RL.FIXED hash 10 1mo OFFSET 14d"), error);
+}
+
+#[test]
 fn some_modes_are_not_possible_in_calls_of_several_limits() {
     let server = in_use();
     for (line, prefix, mode, command) in [
@@ -465,6 +580,9 @@ fn limits_of_one_call_do_not_share_state() {
         ("hash FIXED 10 1h FIXED 20 60m COST 2", twice(2, "FIXED")),
         ("hash FIXED 10 1h AS a FIXED 20 1m FIXED 20 1h AS a", twice(3, "FIXED")),
         ("hash FIXED 10 1h ALIGN FIXED 10 1h ALIGN OFFSET 1m", twice(2, "FIXED")),
+        ("hash FIXED 10 1h ALIGN FIXED 10 1h ALIGN OFFSET -1m", twice(2, "FIXED")),
+        ("hash FIXED 10 1mo ALIGN FIXED 20 01mo ALIGN OFFSET 14d", twice(2, "FIXED")),
+        ("hash FIXED 10 3mo ALIGN AS a FIXED 10 3mo ALIGN FIXED 9 3mo ALIGN AS a", twice(3, "FIXED")),
         ("hash TOKENBUCKET 10 1 1h TOKENBUCKET 10 2 1h", twice(2, "TOKENBUCKET")),
         ("hash LEAKYBUCKET 10 1 1h LEAKYBUCKET 10 2 1h", twice(2, "LEAKYBUCKET")),
         ("hash SLIDINGCOUNTER 10 1h SLIDINGCOUNTER 9 1h", twice(2, "SLIDINGCOUNTER")),
@@ -483,6 +601,9 @@ fn limits_of_one_call_do_not_share_state() {
     }
     // What differs in algorithm, window, name or alignment is another limit.
     server.ask_several("RL.ALL n FIXED 9 1h FIXED 9 1m FIXED 9 1h AS a FIXED 9 1h ALIGN SLIDINGCOUNTER 9 1h");
+    server.ask_several(
+        "RL.ALL n FIXED 9 1mo ALIGN FIXED 9 3mo ALIGN FIXED 9 1mo ALIGN AS a FIXED 9 1ms ALIGN FIXED 9 1m",
+    );
     server.ask_several("RL.ALL n TOKENBUCKET 9 1 1h LEAKYBUCKET 9 1 1h KEY m TOKENBUCKET 9 1 1h");
 }
 
@@ -565,14 +686,17 @@ fn the_first_wrong_word_is_the_one_named() {
         ("RL.TOKENBUCKET hash x y z", format!("ERR capacity must be {LIMIT}, not 'x'")),
         ("RL.TOKENBUCKET hash 1 y z", format!("ERR refill must be {RATE}, not 'y'")),
         ("RL.TOKENBUCKET hash 1 1 z nonsense", format!("ERR period must be {DURATION}, not 'z'")),
-        ("RL.FIXED hash 10 60", format!("ERR window must be {DURATION}, not '60'")),
+        ("RL.FIXED hash 10 60", format!("ERR window must be {WINDOW}, not '60'")),
+        ("RL.FIXED hash 10 13m0 nonsense", format!("ERR window must be {WINDOW}, not '13m0'")),
+        ("RL.FIXED hash 10 1mo COST x", format!("ERR COST must be {COST}, not 'x'")),
+        ("RL.FIXED hash 10 1mo ALIGN nonsense", "ERR syntax error near 'nonsense'".into()),
         (
             "RL.ALL hash FIXED 10 1h COST x FIXED y z",
             format!("ERR limit 1 (FIXED): COST must be {COST}, not 'x'"),
         ),
         (
             "RL.ALL hash FIXED 10 1h FIXED 10 60 FIXED 10 1h",
-            format!("ERR limit 2 (FIXED): window must be {DURATION}, not '60'"),
+            format!("ERR limit 2 (FIXED): window must be {WINDOW}, not '60'"),
         ),
     ] {
         refuses(&server, &words(line), &error);

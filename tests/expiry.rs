@@ -43,6 +43,7 @@ fn a_key_lives_a_little_longer_than_its_limiter_counts() {
         ("RL.FIXED k 10 1ms", 1, 1 + 1000),
         ("RL.FIXED k 10 1m", 60_000, 60_000 + 7500 + 1000),
         ("RL.FIXED k 10 1h ALIGN", 780_000, 780_000 + 97_500 + 1000),
+        ("RL.FIXED k 10 1mo ALIGN", 645_180_000, 645_180_000 + 80_647_500 + 1000),
         ("RL.SLIDINGCOUNTER k 10 1m", 120_000, 120_000 + 15_000 + 1000),
         ("RL.SLIDINGLOG k 10 1m COST 20 PARTIAL", 60_000, 60_000 + 7500 + 1000),
         ("RL.FIXED k 10 3660d", 316_224_000_000, 316_224_000_000 + 39_528_000_000 + 1000),

@@ -10,11 +10,12 @@ const NO_HASH: &str = ": if it is other limiters', a SLIDINGLOG must have its ke
 const OTHER_DATA: &str = "ERR key holds other data";
 
 /// The limiters that live in a hash, on `k`.
-const IN_HASH: [&str; 5] = [
+const IN_HASH: [&str; 6] = [
     "RL.TOKENBUCKET k 10 1 1s",
     "RL.LEAKYBUCKET k 10 1 1s",
     "RL.FIXED k 10 1s",
     "RL.FIXED k 10 1s ALIGN",
+    "RL.FIXED k 10 1mo ALIGN",
     "RL.SLIDINGCOUNTER k 10 1s",
 ];
 
@@ -116,6 +117,15 @@ fn other_peoples_hashes_are_refused_and_left_alone() {
         "HSET k tbb:1000 1@1763902020000000",
         "HSET k :1000 1@1763902020000000",
         "HSET k xx:1000 1@1763902020000000",
+        // Months are aligned windows'.
+        "HSET k tb:1mo 1@1763902020000000",
+        "HSET k fw:1mo 1@1763902020000000",
+        "HSET k fa:mo 1@1763902020000000",
+        "HSET k fa:1m 1@1763902020000000",
+        "HSET k fa:1mo1 1@1763902020000000",
+        "HSET k fa:1momo 1@1763902020000000",
+        "HSET k fa:1mo.n 1@1763902020000000",
+        "HSET k fa:1mon 1@1763902020000000",
         "HSET k tokens 10 ts 1763902020",
         &long,
         &format!("HSET k{big}"),
@@ -135,7 +145,7 @@ fn other_peoples_hashes_are_refused_and_left_alone() {
 fn a_hash_of_limiters_takes_more_of_them() {
     let server = frozen();
     // One field of ours tells, whatever its value: that one is looked at when it is asked for.
-    for field in ["tb:1000", "lb:60000:a", "fw:1", "fa:316224000000", "sc:5:x.y"] {
+    for field in ["tb:1000", "lb:60000:a", "fw:1", "fa:316224000000", "sc:5:x.y", "fa:1mo", "fa:120mo:x.y"] {
         server.ask_value("DEL k");
         server.ask_value(&format!("HSET k {field} nonsense"));
         assert_eq!(server.ask("RL.FIXED k 10 1m")[6], 1, "{field}");
@@ -275,7 +285,8 @@ fn a_field_that_does_not_parse_is_named_and_left_alone() {
         (IN_HASH[1], "lb:1000", &buckets),
         (IN_HASH[2], "fw:1000", &windows),
         (IN_HASH[3], "fa:1000", &windows),
-        (IN_HASH[4], "sc:1000", &counters),
+        (IN_HASH[4], "fa:1mo", &windows),
+        (IN_HASH[5], "sc:1000", &counters),
         ("RL.TOKENBUCKET k 10 1 1s AS a.b", "tb:1000:a.b", &buckets),
     ] {
         for value in any.iter().chain(more) {

@@ -221,13 +221,13 @@ fn an_aligned_window_ends_where_the_clock_says() {
             (2, 9_999_999, "RL.FIXED k 2 1m ALIGN", [1, 2, 0, 0, 1, 1, 2], "fa:60000=2@60000000"),
             (3, 0, "RL.FIXED k 2 1m ALIGN", [0, 2, 0, 1, 1, 1, 2], "fa:60000=2@60000000"),
             (4, 1, "RL.FIXED k 2 1m ALIGN", [1, 2, 1, 0, 60_000, 60_000, 1], "fa:60000=1@120000000"),
-            // An open window ends as it was opened; the next one goes by the new offset.
+            // With another offset an open window ends no later than that has it. It is the same limiter.
             (
                 5,
                 0,
                 "RL.FIXED k 2 1m ALIGN OFFSET 30s",
-                [1, 2, 0, 0, 60_000, 60_000, 2],
-                "fa:60000=2@120000000",
+                [1, 2, 0, 0, 30_000, 30_000, 2],
+                "fa:60000=2@90000000",
             ),
             (
                 6,
@@ -236,13 +236,15 @@ fn an_aligned_window_ends_where_the_clock_says() {
                 [1, 2, 1, 0, 30_000, 30_000, 1],
                 "fa:60000=1@150000000",
             ),
+            // It may end earlier: then it ends as it was opened.
+            (7, 0, "RL.FIXED k 2 1m ALIGN", [1, 2, 0, 0, 30_000, 30_000, 2], "fa:60000=2@150000000"),
             // Aligned and not are two limiters.
             (
-                7,
+                8,
                 0,
                 "RL.FIXED k 2 1m",
                 [1, 2, 1, 0, 60_000, 60_000, 1],
-                "fa:60000=1@150000000 fw:60000=1@180000000",
+                "fa:60000=2@150000000 fw:60000=1@180000000",
             ),
         ],
     );
@@ -265,11 +267,178 @@ fn days_and_weeks_begin_where_the_offset_says() {
     assert_eq!(reset("RL.FIXED week-from-thursday-too 9 7d ALIGN OFFSET 0s"), SECOND + 3 * DAY);
     assert_eq!(reset("RL.FIXED week 9 7d ALIGN OFFSET 4d"), SECOND);
     assert_eq!(reset("RL.FIXED week-given-with-weeks 9 7d ALIGN OFFSET 11d"), SECOND);
+    // Offsets go either way, and count modulo the window.
+    assert_eq!(reset("RL.FIXED day-of-tokyo-from-behind 9 1d ALIGN OFFSET -9h"), SECOND + 15 * DAY / 24);
+    assert_eq!(reset("RL.FIXED day-of-new-york 9 1d ALIGN OFFSET 5h"), SECOND + 5 * DAY / 24);
+    assert_eq!(reset("RL.FIXED week-from-behind 9 7d ALIGN OFFSET -3d"), SECOND);
+    assert_eq!(reset("RL.FIXED week-from-far-behind 9 7d ALIGN OFFSET -3657d"), SECOND);
+    assert_eq!(reset("RL.FIXED second 9 1s ALIGN OFFSET -3660d"), SECOND);
+    assert_eq!(reset("RL.FIXED second-and-a-half 9 1s ALIGN OFFSET -1500ms"), SECOND / 2);
+    assert_eq!(reset("RL.FIXED midnight 9 1d ALIGN OFFSET -0h"), SECOND);
 
     server.pass_ms(1000);
     assert_eq!(server.ask("RL.FIXED day 9 1d ALIGN"), [1, 9, 8, 0, DAY, DAY, 1]);
     assert_eq!(server.ask("RL.FIXED week 9 7d ALIGN OFFSET 4d"), [1, 9, 8, 0, 7 * DAY, 7 * DAY, 1]);
     assert_eq!(server.ask("RL.FIXED week-from-thursday 9 7d ALIGN"), [1, 9, 7, 0, 3 * DAY, 3 * DAY, 2]);
+}
+
+/// Instants in UTC, as `date -u +%s -d` tells them.
+const NOVEMBER_2025: i64 = 1_761_955_200_000_000;
+const DECEMBER_2025: i64 = 1_764_547_200_000_000;
+const JANUARY_2026: i64 = 1_767_225_600_000_000;
+const FEBRUARY_2026: i64 = 1_769_904_000_000_000;
+const MARCH_2026: i64 = 1_772_323_200_000_000;
+const FEBRUARY_2028: i64 = 1_832_976_000_000_000;
+const DAY_US: i64 = 86_400_000_000;
+const HOUR_US: i64 = 3_600_000_000;
+
+#[test]
+fn a_window_of_months_ends_with_the_month() {
+    let server = frozen();
+    server.clock.freeze(JANUARY_2026 - 1_000_000);
+    const DAY: i64 = 86_400_000;
+    const JANUARY: i64 = 31 * DAY;
+    const FEBRUARY: i64 = 28 * DAY;
+    live(
+        &server,
+        &[
+            (1, 0, "RL.FIXED k 2 1mo ALIGN", [1, 2, 1, 0, 1000, 1000, 1], "fa:1mo=1@1000000"),
+            (2, 999_999, "RL.FIXED k 2 1mo ALIGN", [1, 2, 0, 0, 1, 1, 2], "fa:1mo=2@1000000"),
+            (3, 0, "RL.FIXED k 2 1mo ALIGN", [0, 2, 0, 1, 1, 1, 2], "fa:1mo=2@1000000"),
+            (4, 1, "RL.FIXED k 2 1mo ALIGN COST 0", [1, 2, 2, 0, 0, 0, 0], "fa:1mo=2@1000000"),
+            (
+                5,
+                0,
+                "RL.FIXED k 2 1mo ALIGN COST 2",
+                [1, 2, 0, 0, JANUARY, JANUARY, 2],
+                "fa:1mo=2@2678401000000",
+            ),
+            (
+                6,
+                2_678_399_999_000,
+                "RL.FIXED k 2 1mo ALIGN COST 3 FORCE",
+                [0, 2, 0, -1, 1, 1, 5],
+                "fa:1mo=5@2678401000000",
+            ),
+            // The month's end forgives a debt, and February is shorter.
+            (
+                7,
+                1000,
+                "RL.FIXED k 2 1mo ALIGN COST 9 PARTIAL",
+                [2, 2, 0, 0, FEBRUARY, FEBRUARY, 2],
+                "fa:1mo=2@5097601000000",
+            ),
+            // With another offset it is the same limiter, whose window ends with the offset's; who asks writes nothing.
+            (
+                8,
+                0,
+                "RL.FIXED k 5 1mo ALIGN OFFSET 27d COST 0",
+                [1, 5, 3, 0, FEBRUARY - DAY, FEBRUARY - DAY, 2],
+                "fa:1mo=2@5097601000000",
+            ),
+            (9, 0, "RL.FIXED k 2 1mo ALIGN COST -2", [1, 2, 2, 0, 0, 0, 0], ""),
+        ],
+    );
+}
+
+#[test]
+fn months_quarters_and_years_are_the_calendars() {
+    let server = frozen();
+    for (now, window, ends) in [
+        (NOVEMBER_2025, "1mo", DECEMBER_2025),
+        (DECEMBER_2025 - 1, "1mo", DECEMBER_2025),
+        (NOVEMBER_2025, "3mo", JANUARY_2026),
+        (JANUARY_2026 - 1, "3mo", JANUARY_2026),
+        (JANUARY_2026, "12mo", JANUARY_2026 + 365 * DAY_US),
+        (NOVEMBER_2025, "6mo", JANUARY_2026),
+        (NOVEMBER_2025, "2mo", JANUARY_2026),
+        // Counted from January 1970: this one from November 2025 on.
+        (JANUARY_2026, "5mo", 1_775_001_600_000_000),
+        (FEBRUARY_2026, "1mo", MARCH_2026),
+        (FEBRUARY_2028, "1mo", FEBRUARY_2028 + 29 * DAY_US),
+        // Ten years from 1970 on: from 2020 to 2030.
+        (NOVEMBER_2025, "120mo", 1_893_456_000_000_000),
+    ] {
+        server.ask_value("DEL k");
+        server.clock.freeze(now);
+        let reset_ms = (ends - now + 999) / 1000;
+        assert_eq!(
+            server.ask(&format!("RL.FIXED k 5 {window} ALIGN")),
+            [1, 5, 4, 0, reset_ms, reset_ms, 1],
+            "{window} at {now}"
+        );
+        assert_eq!(server.text(&["HGET", "k", &format!("fa:{window}")]), format!("1@{ends}"));
+        let lives_ms = now / 1000 + reset_ms + reset_ms / 8 + 1000;
+        assert_eq!(server.ask_int("PEXPIRETIME k"), lives_ms, "{window} at {now}");
+    }
+}
+
+#[test]
+fn billing_days_and_time_zones_are_offsets_of_months() {
+    let server = frozen();
+    for (now, offset, ends) in [
+        // From the 15th.
+        (DECEMBER_2025, "14d", DECEMBER_2025 + 14 * DAY_US),
+        (DECEMBER_2025 + 14 * DAY_US - 1, "14d", DECEMBER_2025 + 14 * DAY_US),
+        (DECEMBER_2025 + 14 * DAY_US, "14d", JANUARY_2026 + 14 * DAY_US),
+        // From the 28th, the last day that every month has.
+        (FEBRUARY_2026 + 27 * DAY_US - 1, "27d", FEBRUARY_2026 + 27 * DAY_US),
+        (FEBRUARY_2026 + 27 * DAY_US, "27d", MARCH_2026 + 27 * DAY_US),
+        // From midnight in Tokyo.
+        (JANUARY_2026 - 9 * HOUR_US - 1, "-9h", JANUARY_2026 - 9 * HOUR_US),
+        (JANUARY_2026 - 9 * HOUR_US, "-9h", FEBRUARY_2026 - 9 * HOUR_US),
+        // In New York, in winter; in Mumbai; from the 15th in Tokyo.
+        (JANUARY_2026, "5h", JANUARY_2026 + 5 * HOUR_US),
+        (JANUARY_2026, "-330m", FEBRUARY_2026 - 330 * 60_000_000),
+        (JANUARY_2026, "327h", JANUARY_2026 + 14 * DAY_US - 9 * HOUR_US),
+        (JANUARY_2026 - DAY_US, "-24h", FEBRUARY_2026 - DAY_US),
+    ] {
+        server.ask_value("DEL k");
+        server.clock.freeze(now);
+        let reset_ms = (ends - now + 999) / 1000;
+        let call = format!("RL.FIXED k 5 1mo ALIGN OFFSET {offset}");
+        assert_eq!(server.ask(&call)[4], reset_ms, "{offset} at {now}");
+        assert_eq!(server.text(&["HGET", "k", "fa:1mo"]), format!("1@{ends}"));
+    }
+}
+
+#[test]
+fn a_month_may_begin_before_1970() {
+    let server = frozen();
+    for (now, offset, ends) in [
+        (1, "14d", 14 * DAY_US),
+        (1_000_000, "27d", 27 * DAY_US),
+        (1_000_000, "-9h", 31 * DAY_US - 9 * HOUR_US),
+    ] {
+        server.ask_value("DEL k");
+        server.clock.freeze(now);
+        server.ask(&format!("RL.FIXED k 5 1mo ALIGN OFFSET {offset}"));
+        assert_eq!(server.text(&["HGET", "k", "fa:1mo"]), format!("1@{ends}"));
+        assert_eq!(server.ask(&format!("RL.FIXED k 5 1mo ALIGN OFFSET {offset}"))[6], 2);
+    }
+}
+
+#[test]
+fn months_are_charged_and_asked_about_beside_other_limits() {
+    let server = frozen();
+    server.clock.freeze(DECEMBER_2025);
+    let december = 31 * 86_400_000;
+    let name = "x".repeat(32);
+    let specs =
+        format!("k FIXED 9 1mo ALIGN FIXED 9 120mo ALIGN AS {name} FIXED 1 1d ALIGN OFFSET -9h COST 1");
+    let all = server.ask_several(&format!("RL.ALL {specs} KEY {{k}}j FIXED 3 1mo ALIGN OFFSET 14d COST 2"));
+    assert_eq!((all.allowed, all.retry_after_ms), (1, 0));
+    assert_eq!(all.limits[0], [1, 9, 8, 0, december, december, 1]);
+    assert_eq!(all.limits[3][4], 14 * 86_400_000);
+    let mut fields = server.ask_texts("HKEYS k");
+    fields.sort();
+    assert_eq!(fields, [format!("fa:120mo:{name}"), "fa:1mo".into(), "fa:86400000".into()]);
+    // A day's limit denies, and nothing is charged to the month.
+    let all = server.ask_several(&format!("RL.ALL {specs}"));
+    assert_eq!((all.allowed, all.retry_after_ms, all.limits[0][6]), (0, 15 * 3_600_000, 1));
+    let peek = server.ask_several("RL.PEEK k FIXED 1 1mo ALIGN FIXED 9 3mo ALIGN");
+    assert_eq!((peek.allowed, peek.retry_after_ms), (0, december));
+    assert_eq!(peek.limits, [[0, 1, 0, december, december, december, 1], [1, 9, 9, 0, 0, 0, 0]]);
 }
 
 #[test]

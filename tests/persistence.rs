@@ -326,3 +326,31 @@ fn unloading_the_module_leaves_plain_data_and_loading_it_goes_on() {
     twins.run(200);
     twins.compare();
 }
+
+#[test]
+fn a_month_outlives_a_stop_and_ends_when_it_would_have() {
+    const MONTH: [&str; 2] =
+        ["RL.FIXED month 9 1mo ALIGN OFFSET -9h", "RL.FIXED month 9 3mo ALIGN AS quarter"];
+    for (settings, saves) in [(RDB, true), (AOF, false)] {
+        let mut server = with_settings(settings).start();
+        server.clock.freeze(START);
+        for call in MONTH {
+            assert_eq!(server.ask(&format!("{call} COST 9"))[0], 1);
+        }
+        let before = State::of(&server);
+        if saves {
+            server.shutdown_save()
+        } else {
+            server.shutdown_nosave()
+        }
+        server.clock.advance(Duration::from_secs(3600));
+        server.start_again();
+        assert_eq!(State::of(&server), before);
+        // Of November 2025 there are seven days and some hours left.
+        let november_ms = (1_764_547_200_000_000 - START) / 1000 - 3_600_000;
+        assert_eq!(server.ask(MONTH[0])[..4], [0, 9, 0, november_ms - 9 * 3_600_000]);
+        assert_eq!(server.ask(MONTH[1])[..4], [0, 9, 0, november_ms + 31 * 86_400_000]);
+        server.pass_ms(november_ms.unsigned_abs());
+        assert_eq!([server.ask(MONTH[0])[6], server.ask(MONTH[1])[6]], [1, 9]);
+    }
+}

@@ -7,7 +7,7 @@ use redis::Value;
 
 use crate::support::Server;
 use crate::support::keyspace::{Keyspace, Reply, Spec};
-use crate::support::model::{self, Algorithm, Mode};
+use crate::support::model::{self, Algorithm, MONTH, Mode};
 use crate::support::schedule::{self, Clock, Schedule};
 
 const CASES: u64 = 600;
@@ -42,13 +42,14 @@ fn targets(rng: &mut StdRng, clock: Clock) -> Vec<Target> {
         Algorithm::LeakyBucket,
         Algorithm::Fixed,
         Algorithm::Aligned,
+        Algorithm::Months,
         Algorithm::SlidingCounter,
     ];
     let mut targets = Vec::new();
-    for (index, algorithm) in field.iter().cycle().take(8).enumerate() {
+    for (index, algorithm) in field.iter().cycle().take(9).enumerate() {
         let key = ["{k}hash:1", "{k}hash:2"][rng.random_range(0..2)];
         // A name of its own, unless it is the only one of its kind.
-        let name = (index >= 5 || rng.random_bool(0.3)).then(|| format!("n{index}"));
+        let name = (index >= 6 || rng.random_bool(0.3)).then(|| format!("n{index}"));
         targets.push(Target { key, name, schedule: Schedule::new(*algorithm, clock, rng.random()) });
     }
     for key in ["{k}log:1", "{k}log:2"] {
@@ -64,8 +65,8 @@ fn targets(rng: &mut StdRng, clock: Clock) -> Vec<Target> {
 fn duration(us: i128) -> String {
     let ms = us / 1000;
     match () {
-        () if ms > 0 && ms % 86_400_000 == 0 => format!("{}d", ms / 86_400_000),
-        () if ms > 0 && ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        () if ms != 0 && ms % 86_400_000 == 0 => format!("{}d", ms / 86_400_000),
+        () if ms != 0 && ms % 60_000 == 0 => format!("{}m", ms / 60_000),
         () => format!("{ms}ms"),
     }
 }
@@ -77,7 +78,7 @@ fn words(spec: &Spec) -> Vec<String> {
     let word = match call.algorithm {
         Algorithm::TokenBucket => "TOKENBUCKET",
         Algorithm::LeakyBucket => "LEAKYBUCKET",
-        Algorithm::Fixed | Algorithm::Aligned => "FIXED",
+        Algorithm::Fixed | Algorithm::Aligned | Algorithm::Months => "FIXED",
         Algorithm::SlidingCounter => "SLIDINGCOUNTER",
         Algorithm::SlidingLog => "SLIDINGLOG",
     };
@@ -85,8 +86,11 @@ fn words(spec: &Spec) -> Vec<String> {
     if matches!(call.algorithm, Algorithm::TokenBucket | Algorithm::LeakyBucket) {
         words.push(call.refill.to_string());
     }
-    words.push(duration(call.window));
-    if call.algorithm == Algorithm::Aligned {
+    words.push(match call.algorithm {
+        Algorithm::Months => format!("{}mo", call.window / MONTH),
+        _ => duration(call.window),
+    });
+    if matches!(call.algorithm, Algorithm::Aligned | Algorithm::Months) {
         words.extend(["ALIGN".to_owned(), "OFFSET".to_owned(), duration(call.offset)]);
     }
     words.extend(["COST".to_owned(), call.cost.to_string()]);

@@ -77,6 +77,31 @@ fn a_replica_without_the_module_and_one_chained_to_it_hold_the_same() {
 }
 
 #[test]
+fn a_replica_has_its_primarys_months_and_answers_for_them() {
+    let primary = frozen();
+    let (replica, bare) = (replica_of(&primary), bare_replica_of(&primary));
+    let limits = "FIXED 5 1mo ALIGN OFFSET 14d FIXED 9 12mo ALIGN AS year";
+    // Over two billing days, and back over one of them.
+    for days in [0, 20, 40, -30] {
+        let clock = &primary.clock;
+        let by = Duration::from_micros(24 * HOUR.unsigned_abs() * i64::unsigned_abs(days));
+        if days < 0 {
+            clock.step_back(by)
+        } else {
+            clock.advance(by)
+        }
+        primary
+            .ask_several(&format!("RL.ALL {{m}}k {limits} COST 2 KEY {{m}}j FIXED 5 3mo ALIGN OFFSET -9h"));
+        replica.catch_up(&primary);
+        bare.catch_up(&primary);
+        assert_eq!(State::of(&replica), State::of(&primary), "{days}");
+        assert_eq!(State::of(&bare), State::of(&primary), "{days}");
+        let peek = format!("RL.PEEK {{m}}k {limits}");
+        assert_eq!(replica.ask_several(&peek), primary.ask_several(&peek), "{days}");
+    }
+}
+
+#[test]
 fn a_replica_whose_clock_is_wrong_holds_the_same() {
     let primary = frozen();
     let late = Server::builder().replica_of(&primary).start();

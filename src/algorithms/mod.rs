@@ -4,6 +4,7 @@
 //! upon them. All arithmetic is integer, and rounds so that no limit is ever exceeded.
 
 mod arithmetic;
+mod calendar;
 pub mod decision;
 mod field;
 mod fixed_window;
@@ -17,6 +18,7 @@ pub mod text;
 mod time;
 mod token_bucket;
 
+pub use calendar::{MAX_MONTHS, end_of_months, months_of, window_of_months};
 pub use field::{FieldAlgorithm, FieldState, Tag};
 pub use fixed_window::FixedWindow;
 pub use leaky_bucket::LeakyBucket;

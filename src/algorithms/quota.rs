@@ -1,7 +1,7 @@
 //! What a caller asks a limiter to hold to.
 
 use super::text;
-use super::time::Span;
+use super::time::{Span, Time};
 
 /// The largest limit or capacity, refill, and cost, in units.
 pub const MAX_UNITS: i64 = 1_000_000_000_000;
@@ -18,10 +18,12 @@ pub struct Quota {
     pub limit: i64,
     /// Units that come back each `window`, 1 to [`MAX_UNITS`]; buckets only.
     pub refill: i64,
-    /// The window, or a bucket's period: 1 ms to 3660 days.
+    /// The window, or a bucket's period: 1 ms to 3660 days. With [`origin`](Self::origin) also a
+    /// [window of months](super::window_of_months).
     pub window: Span,
-    /// Fixed windows only: align windows to the Unix epoch plus this much.
-    pub offset: Option<Span>,
+    /// Fixed windows only: they follow each other without gaps, and one of them begins at this instant, the Unix epoch plus
+    /// an offset. Of months, January 1970 does.
+    pub origin: Option<Time>,
 }
 
 /// The longest text of an override: two numbers of 18 digits, and what parts them.

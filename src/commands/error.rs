@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
-use crate::algorithms::{MAX_UNITS, MAX_USED};
+use crate::algorithms::{MAX_MONTHS, MAX_UNITS, MAX_USED};
 use crate::server::{Kind, NoAccess, Reply, ReplyWriter};
 use crate::state::StateError;
 
@@ -24,6 +24,8 @@ pub enum Error {
     TwoModes,
     /// `OFFSET` without `ALIGN`.
     OffsetAlone,
+    /// A window of months without `ALIGN`: the argument's name.
+    MonthsNotAligned(&'static str),
     /// A mode that the command does not have: the mode, the command.
     ModeNotHere(&'static str, &'static str),
     /// A word where the name of an algorithm must stand: what it was, and the names there are.
@@ -62,6 +64,12 @@ pub enum Accepts {
     Whole(i64, i64),
     /// A duration with a unit, from so many milliseconds on.
     Duration(i64),
+    /// The same, or calendar months.
+    DurationOrMonths,
+    /// How far windows are shifted, either way.
+    Offset,
+    /// How far windows of months are shifted.
+    OffsetOfMonths,
     /// A limiter's name.
     Name,
     /// A key.
@@ -85,6 +93,9 @@ pub const MAX_LIMITS: usize = 64;
 
 /// How much of a word an error repeats, in bytes.
 const SHOWN: usize = 64;
+
+/// What durations are.
+const WITH_UNIT: &str = "a whole number with a unit ms, s, m, h or d";
 
 /// The server's texts for errors that it answers by itself elsewhere.
 const WRONG_TYPE: &str = "Operation against a key holding the wrong kind of value";
@@ -152,6 +163,9 @@ impl Error {
             Self::OptionTwice(option) => format!("{option} must not be given twice").into(),
             Self::TwoModes => "FORCE and PARTIAL exclude each other: give one of them".into(),
             Self::OffsetAlone => "OFFSET must come with ALIGN: ALIGN OFFSET <duration>".into(),
+            Self::MonthsNotAligned(name) => {
+                format!("{name} of months must be aligned to the calendar: add ALIGN").into()
+            }
             Self::ModeNotHere(mode, command) => format!("{mode} is not possible in {command}").into(),
             Self::UnknownAlgorithm(got, all) => {
                 format!("a limit must begin with its algorithm, one of {all}, not {got}").into()
@@ -230,10 +244,13 @@ impl Display for Accepts {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(least, most) => write!(f, "a whole number from {least} to {most}"),
-            Self::Duration(least_ms) => write!(
-                f,
-                "a whole number with a unit ms, s, m, h or d, from {least_ms}ms to {MAX_DURATION_DAYS}d"
-            ),
+            Self::Duration(least_ms) => write!(f, "{WITH_UNIT}, from {least_ms}ms to {MAX_DURATION_DAYS}d"),
+            Self::DurationOrMonths => {
+                let duration = Self::Duration(1);
+                write!(f, "{duration}, or with ALIGN calendar months, from 1mo to {MAX_MONTHS}mo")
+            }
+            Self::Offset => write!(f, "{WITH_UNIT}, from -{MAX_DURATION_DAYS}d to {MAX_DURATION_DAYS}d"),
+            Self::OffsetOfMonths => write!(f, "{WITH_UNIT}, from -24h to 27d with months"),
             Self::Key => write!(f, "a key not called BLOCK or OVERRIDE"),
             Self::KeyAndDuration => write!(f, "a key not called BLOCK or OVERRIDE, and a duration"),
             Self::Name => {

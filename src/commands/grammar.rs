@@ -91,6 +91,12 @@ const PERIOD: Argument =
 const WINDOW: Argument =
     required("window", ArgumentKind::String, "A whole number with a unit ms, s, m, h or d, up to 3660d");
 
+const WINDOW_OR_MONTHS: Argument = required(
+    "window",
+    ArgumentKind::String,
+    "A whole number with a unit ms, s, m, h or d, up to 3660d; with ALIGN also mo, up to 120mo",
+);
+
 static COST: Choice = Choice {
     part: OptionPart::Cost,
     help: Argument {
@@ -204,7 +210,7 @@ impl Words for Fixed {
         storage: Storage::Field(FieldAlgorithm::of::<algorithms::FixedWindow>()),
         limit: LIMIT,
         refill: None,
-        window: WINDOW,
+        window: WINDOW_OR_MONTHS,
         options: Options::of(const { &[&ALIGN, &COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }

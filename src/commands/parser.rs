@@ -6,7 +6,7 @@ use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
 use super::grammar::{Grammar, OptionPart};
 use super::keys::{Keys, Role};
 use crate::algorithms::decision::{Charge, Mode};
-use crate::algorithms::{MAX_UNITS, Quota, Span, text};
+use crate::algorithms::{MAX_MONTHS, MAX_UNITS, Quota, Span, Time, months_of, text, window_of_months};
 use crate::state::Storage;
 
 /// One limit that a caller names: what to hold to, and what to charge.
@@ -153,7 +153,7 @@ impl<'w> Spec<'w> {
         Self {
             grammar,
             key,
-            quota: Quota { limit: 0, refill: 1, window: Span::ZERO, offset: None },
+            quota: Quota { limit: 0, refill: 1, window: Span::ZERO, origin: None },
             charge: Charge { cost: 1, mode: Mode::Whole },
             name: &[],
             block: None,
@@ -173,13 +173,40 @@ impl<'w> Spec<'w> {
         reader: &mut Reader<'w, W>,
         keys: &mut impl Keys,
     ) -> Result<(), Error> {
-        let Grammar { limit, refill, window, .. } = self.grammar;
+        let Grammar { limit, refill, .. } = self.grammar;
         self.quota.limit = whole(limit.name, reader.take(), 0, MAX_UNITS)?;
         if let Some(refill) = refill {
             self.quota.refill = whole(refill.name, reader.take(), 1, MAX_UNITS)?;
         }
-        self.quota.window = duration(window.name, reader.take(), 1)?;
+        let word = reader.take();
+        let Some(window) = word.and_then(|word| span(word, 1)) else {
+            return self.read_months(word, reader, keys);
+        };
+        self.quota.window = window;
         if reader.peek().is_some() { self.read_options(reader, keys) } else { Ok(()) }
+    }
+
+    /// Goes on where `word`, which must be a window, is none that is measured in time.
+    #[cold]
+    #[inline(never)]
+    fn read_months<W: AsRef<[u8]>>(
+        &mut self,
+        word: Option<&[u8]>,
+        reader: &mut Reader<'w, W>,
+        keys: &mut impl Keys,
+    ) -> Result<(), Error> {
+        let name = self.grammar.window.name;
+        if !self.grammar.has(OptionPart::Align) {
+            // Months are none here: this tells what is.
+            return duration(name, word, 1).map(|_| ());
+        }
+        let count = word.and_then(|word| text::number(word.strip_suffix(b"mo")?));
+        let Some(count) = count.filter(|count| (1..=MAX_MONTHS).contains(count)) else {
+            return Err(Error::argument(name, Accepts::DurationOrMonths, word));
+        };
+        self.quota.window = window_of_months(count);
+        self.read_options(reader, keys)?;
+        if self.quota.origin.is_some() { Ok(()) } else { Err(Error::MonthsNotAligned(name)) }
     }
 
     /// Whether both have the same state, if they are on the same key.
@@ -199,7 +226,7 @@ impl<'w> Spec<'w> {
         keys: &mut impl Keys,
     ) -> Result<(), Error> {
         let mut seen = 0;
-        let (mut is_aligned, mut offset) = (false, None);
+        let (mut is_aligned, mut origin) = (false, None);
         while let Some(word) = reader.peek() {
             let Some(option) = OptionWord::of(word).filter(|option| self.grammar.has(option.part())) else {
                 break;
@@ -212,7 +239,7 @@ impl<'w> Spec<'w> {
             reader.take();
             match option {
                 OptionWord::Align => is_aligned = true,
-                OptionWord::Offset => offset = Some(duration(name, reader.take(), 0)?),
+                OptionWord::Offset => origin = Some(offset(name, reader.take(), self.quota.window)?),
                 OptionWord::Cost => self.charge.cost = whole(name, reader.take(), -MAX_UNITS, MAX_UNITS)?,
                 OptionWord::Force | OptionWord::Partial if self.charge.mode != Mode::Whole => {
                     return Err(Error::TwoModes);
@@ -226,11 +253,11 @@ impl<'w> Spec<'w> {
                 }
             }
         }
-        match (is_aligned, offset) {
+        match (is_aligned, origin) {
             (false, Some(_)) => Err(Error::OffsetAlone),
             (false, None) => Ok(()),
-            (true, offset) => {
-                self.quota.offset = Some(offset.unwrap_or(Span::ZERO));
+            (true, origin) => {
+                self.quota.origin = Some(origin.unwrap_or(Time::from_us(0)));
                 Ok(())
             }
         }
@@ -295,26 +322,50 @@ pub fn whole(name: &'static str, word: Option<&[u8]>, least: i64, most: i64) -> 
 }
 
 /// A duration of `least_ms` or more, called `name`.
-#[inline(always)]
 fn duration(name: &'static str, word: Option<&[u8]>, least_ms: i64) -> Result<Span, Error> {
-    let parse = |word| {
-        let (count, unit) = text::leading_number(word)?;
-        let unit_ms = match unit {
-            b"ms" => 1,
-            b"s" => 1000,
-            b"m" => 60_000,
-            b"h" => 3_600_000,
-            b"d" => DAY_MS,
-            _ => return None,
-        };
-        count.checked_mul(unit_ms)
-    };
-    word.and_then(parse)
-        .filter(|ms| (least_ms..=MAX_DURATION_DAYS.saturating_mul(DAY_MS)).contains(ms))
-        .map(Span::from_ms)
+    word.and_then(|word| span(word, least_ms))
         .ok_or_else(|| Error::argument(name, Accepts::Duration(least_ms), word))
 }
 
+/// A duration of `least_ms` or more.
+#[inline(always)]
+fn span(word: &[u8], least_ms: i64) -> Option<Span> {
+    milliseconds(word).filter(|ms| (least_ms..=MAX_DURATION_MS).contains(ms)).map(Span::from_ms)
+}
+
+/// A whole number with a unit, in milliseconds.
+#[inline(always)]
+fn milliseconds(word: &[u8]) -> Option<i64> {
+    let (count, unit) = text::leading_number(word)?;
+    let unit_ms = match unit {
+        b"ms" => 1,
+        b"s" => 1000,
+        b"m" => 60_000,
+        b"h" => 3_600_000,
+        b"d" => DAY_MS,
+        _ => return None,
+    };
+    count.checked_mul(unit_ms)
+}
+
+/// Where windows that last `window` begin, by their offset from the Unix epoch, called `name`.
+fn offset(name: &'static str, word: Option<&[u8]>, window: Span) -> Result<Time, Error> {
+    let (range, accepts) = match months_of(window) {
+        None => (-MAX_DURATION_MS..=MAX_DURATION_MS, Accepts::Offset),
+        // Less than a month has, so that they begin in the months that they are named after, in any time zone.
+        Some(_) => (-DAY_MS..=27 * DAY_MS, Accepts::OffsetOfMonths),
+    };
+    let parse = |word: &[u8]| match word.strip_prefix(b"-") {
+        Some(duration) => milliseconds(duration).map(i64::saturating_neg),
+        None => milliseconds(word),
+    };
+    word.and_then(parse)
+        .filter(|ms| range.contains(ms))
+        .map(|ms| Time::from_us(ms.saturating_mul(1000)))
+        .ok_or_else(|| Error::argument(name, accepts, word))
+}
+
+const MAX_DURATION_MS: i64 = MAX_DURATION_DAYS * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
 /// The word before a further key and its limits.

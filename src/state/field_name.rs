@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::algorithms::text;
-use crate::algorithms::{Span, Tag};
+use crate::algorithms::{FixedWindow, Span, Tag, months_of};
 use crate::server::{Call, OfServer, OwnedString, Unload};
 
 /// How many names are kept.
@@ -33,7 +33,7 @@ static NAMES: OfServer<RefCell<[Option<Kept>; PLACES]>> =
     OfServer::new(RefCell::new([const { None }; PLACES]));
 
 /// The name of the field with this tag that holds the state of a limit of this window and name:
-/// `<tag>:<window ms>[:name]`.
+/// `<tag>:<window ms>[:name]`, or `<tag>:<count>mo[:name]` of calendar months.
 #[inline(always)]
 pub fn field_name(call: &Call<'_>, tag: Tag, window: Span, name: &[u8]) -> Rc<OwnedString> {
     let mut names = NAMES.get(call).borrow_mut();
@@ -52,7 +52,8 @@ fn create(
     name: &[u8],
     place: Option<&mut Option<Kept>>,
 ) -> Rc<OwnedString> {
-    let mut text = format!("{}:{}", tag.escape_ascii(), window.floor_ms()).into_bytes();
+    let (count, unit) = months_of(window).map_or((window.floor_ms(), ""), |months| (months, "mo"));
+    let mut text = format!("{}:{count}{unit}", tag.escape_ascii()).into_bytes();
     if !name.is_empty() {
         text.push(b':');
         text.extend_from_slice(name);
@@ -84,5 +85,8 @@ pub fn forget(unload: &Unload) {
 pub fn tag_of(field: &[u8]) -> Option<Tag> {
     let (tag, rest) = field.split_first_chunk()?;
     let (_, rest) = text::leading_number(rest.strip_prefix(b":")?)?;
+    // Months are aligned.
+    let of_months = rest.strip_prefix(b"mo").filter(|_| *tag == FixedWindow::ALIGNED);
+    let rest = of_months.unwrap_or(rest);
     (field.len() <= LONGEST && (rest.is_empty() || rest.starts_with(b":"))).then_some(*tag)
 }

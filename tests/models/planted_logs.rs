@@ -103,7 +103,7 @@ fn every_question_about_any_log_ends_after_a_few_looks() {
             limit: *[0, 1, 100, 500, 1_000_000_000_000].choose(rng).unwrap(),
             refill: 1,
             window: Span::from_ms(*[1, 100, 3_600_000, 316_224_000_000].choose(rng).unwrap()),
-            offset: None,
+            origin: None,
         };
         for cost in [0, 1, 7, 100, 250, 499, 500, -1, -7, -130, -250, -499, -1_000_000_000_000] {
             for mode in [Mode::Whole, Mode::Force, Mode::Partial] {

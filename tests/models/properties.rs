@@ -4,12 +4,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use redis_limiter::algorithms::{Edit, Entry, Time};
 
-use crate::support::model::{ALGORITHMS, Algorithm, Call, Mode};
+use crate::support::model::{ALGORITHMS, Algorithm, Call, MONTH, Mode, window_end};
 use crate::support::schedule::BEGIN;
 use crate::support::subject::Subject;
 
 const CASES: u64 = 10_000;
 const MS: i128 = 1000;
+const DAY: i128 = 86_400_000 * MS;
 
 /// One limit for a whole schedule of whole charges, and what of it was allowed: instants and units.
 struct Run {
@@ -23,13 +24,17 @@ struct Run {
 impl Run {
     fn new(algorithm: Algorithm, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let window = [MS, 10 * MS, 1000 * MS, 60_000 * MS][rng.random_range(0..4)];
+        let is_months = algorithm == Algorithm::Months;
+        let windows = [MS, 10 * MS, 1000 * MS, 60_000 * MS];
+        let months = [MONTH, 3 * MONTH, 5 * MONTH, 120 * MONTH];
+        let window = if is_months { months } else { windows }[rng.random_range(0..4)];
+        let offsets = if is_months { -DAY..=27 * DAY } else { -window..=window };
         let base = Call {
             algorithm,
             limit: rng.random_range(1..=20),
             refill: rng.random_range(1..=20),
             window,
-            offset: rng.random_range(0..window) / MS * MS,
+            offset: rng.random_range(offsets) / MS * MS,
             cost: 1,
             mode: Mode::Whole,
         };
@@ -135,10 +140,10 @@ fn a_fixed_window_lets_no_more_than_the_limit_through_in_each_of_its_windows() {
 
 #[test]
 fn an_aligned_window_lets_no_more_than_the_limit_through_in_each_of_its_windows() {
-    for run in runs(Algorithm::Aligned) {
-        let index = |at: i128| (at - run.base.offset).div_euclid(run.base.window);
+    for run in runs(Algorithm::Aligned).chain(runs(Algorithm::Months)) {
+        let end = |at: i128| window_end(&run.base, at);
         for (at, _) in &run.allowed {
-            let of_window = run.allowed.iter().filter(|(other, _)| index(*other) == index(*at));
+            let of_window = run.allowed.iter().filter(|(other, _)| end(*other) == end(*at));
             assert!(of_window.map(|(_, units)| units).sum::<i128>() <= run.base.limit);
         }
     }

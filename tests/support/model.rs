@@ -4,6 +4,7 @@
 //! found by trying instants. Nothing here is shared with the code under test.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 const MICRO: i128 = 1_000_000;
 const SECOND: i128 = 1_000_000;
@@ -16,18 +17,23 @@ pub enum Algorithm {
     LeakyBucket,
     Fixed,
     Aligned,
+    Months,
     SlidingCounter,
     SlidingLog,
 }
 
-pub const ALGORITHMS: [Algorithm; 6] = [
+pub const ALGORITHMS: [Algorithm; 7] = [
     Algorithm::TokenBucket,
     Algorithm::LeakyBucket,
     Algorithm::Fixed,
     Algorithm::Aligned,
+    Algorithm::Months,
     Algorithm::SlidingCounter,
     Algorithm::SlidingLog,
 ];
+
+/// A twelfth of the calendar's mean year: a window of so many of these stands for as many months.
+pub const MONTH: i128 = 2_629_746 * SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -89,7 +95,7 @@ impl Limiter {
                 let drained = elapsed * call.refill * MICRO / call.window;
                 ceil_div((self.level - drained).max(0), MICRO)
             }
-            Algorithm::Fixed | Algorithm::Aligned => {
+            Algorithm::Fixed | Algorithm::Aligned | Algorithm::Months => {
                 if t < self.end {
                     self.count
                 } else {
@@ -141,8 +147,9 @@ impl Limiter {
                 }
                 ahead
             }
-            Algorithm::Fixed | Algorithm::Aligned => {
-                let ahead = self.count > 0 && self.end - call.window > limit;
+            Algorithm::Fixed | Algorithm::Aligned | Algorithm::Months => {
+                // Later than any window ends that a clock up to a second ahead would be in.
+                let ahead = self.count > 0 && self.end > window_end(call, limit);
                 if ahead {
                     self.end = window_end(call, now);
                 }
@@ -235,7 +242,7 @@ impl Limiter {
                 self.at = if level == 0 { now } else { now.max(self.at) - carried };
                 self.level = (level + units * MICRO).max(0);
             }
-            Algorithm::Fixed | Algorithm::Aligned => {
+            Algorithm::Fixed | Algorithm::Aligned | Algorithm::Months => {
                 if self.used(call, now) == 0 {
                     self.count = 0;
                     self.end = window_end(call, now);
@@ -275,8 +282,17 @@ impl Limiter {
     }
 }
 
-fn window_end(call: &Call, now: i128) -> i128 {
+/// When the window ends that is open at `now`, or would be opened.
+pub fn window_end(call: &Call, now: i128) -> i128 {
     match call.algorithm {
+        Algorithm::Months => {
+            let count = usize::try_from(call.window / MONTH).unwrap();
+            // A hundred years before 1970 are a whole number of windows only of some lengths.
+            let since_1970 =
+                MONTHS.partition_point(|start| start + call.offset <= now) as i128 - 1 - BEFORE_1970;
+            let next = (since_1970.div_euclid(count as i128) + 1) * count as i128;
+            MONTHS[usize::try_from(next + BEFORE_1970).unwrap()] + call.offset
+        }
         Algorithm::Aligned => {
             let start = (now - call.offset).div_euclid(call.window) * call.window + call.offset;
             start + call.window
@@ -284,6 +300,23 @@ fn window_end(call: &Call, now: i128) -> i128 {
         _ => now + call.window,
     }
 }
+
+/// Months from 1870 to 1970.
+const BEFORE_1970: i128 = 1200;
+
+/// The instants at which the months of 1870 to 2370 begin, counted up day by day.
+static MONTHS: LazyLock<Vec<i128>> = LazyLock::new(|| {
+    let (mut starts, mut day) = (Vec::new(), 0);
+    for year in 1870..2370 {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        for days in [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+            starts.push(day);
+            day += days;
+        }
+    }
+    let epoch = starts[BEFORE_1970 as usize];
+    starts.into_iter().map(|day| (day - epoch) * 86_400 * SECOND).collect()
+});
 
 fn ceil_div(dividend: i128, divisor: i128) -> i128 {
     (dividend + divisor - 1).div_euclid(divisor)

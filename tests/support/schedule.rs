@@ -4,7 +4,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::{Algorithm, Call, Limiter, Mode};
+use super::model::{self, Algorithm, Call, Limiter, MONTH, Mode};
 
 /// How the clock moves between calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,23 +25,36 @@ const S: i128 = 1_000_000;
 const DAY: i128 = 86_400 * S;
 const WINDOWS: [i128; 12] =
     [MS, 7 * MS, 250 * MS, S, S, 10 * S, 60 * S, 90 * S, 3600 * S, DAY, 7 * DAY, 3660 * DAY];
+/// How many months a window has.
+const MONTHS: [i128; 6] = [1, 1, 3, 5, 12, 120];
 /// A moment of 2025, in no window's favour.
 pub const BEGIN: i128 = 1_763_902_012_345_678;
 
 impl Schedule {
     pub fn new(algorithm: Algorithm, clock: Clock, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let window = WINDOWS[rng.random_range(0..WINDOWS.len())];
-        let offset =
-            if rng.random_bool(0.5) { 0 } else { rng.random_range(0..=3 * window).min(3660 * DAY) / MS * MS };
+        let window = match algorithm {
+            Algorithm::Months => MONTHS[rng.random_range(0..MONTHS.len())] * MONTH,
+            _ => WINDOWS[rng.random_range(0..WINDOWS.len())],
+        };
         let mut this = Self {
             clock,
             now: BEGIN + rng.random_range(0..DAY),
-            base: Call { algorithm, limit: 0, refill: 1, window, offset, cost: 1, mode: Mode::Whole },
+            base: Call { algorithm, limit: 0, refill: 1, window, offset: 0, cost: 1, mode: Mode::Whole },
             rng,
         };
         this.new_limits();
+        this.new_offset();
         this
+    }
+
+    fn new_offset(&mut self) {
+        let Call { algorithm, window, .. } = self.base;
+        self.base.offset = match self.rng.random_range(0..4) {
+            0..=1 => 0,
+            _ if algorithm == Algorithm::Months => self.rng.random_range(-DAY..=27 * DAY) / MS * MS,
+            _ => self.rng.random_range(-3 * window..=3 * window).clamp(-3660 * DAY, 3660 * DAY) / MS * MS,
+        };
     }
 
     fn new_limits(&mut self) {
@@ -71,6 +84,9 @@ impl Schedule {
     pub fn call(&mut self, limiter: &Limiter) -> Call {
         if self.rng.random_bool(0.1) {
             self.new_limits();
+        }
+        if self.rng.random_bool(0.03) {
+            self.new_offset();
         }
         let mut call = self.base;
         let used = limiter.used(&call, self.now);
@@ -111,7 +127,13 @@ impl Schedule {
             7 => window - 1,
             8 => window,
             // Just before, at, or just after a window's boundary.
-            9 => window - self.now.rem_euclid(window) + rng.random_range(-1..=1),
+            9 => {
+                let end = match self.base.algorithm {
+                    Algorithm::Aligned | Algorithm::Months => model::window_end(&self.base, self.now),
+                    _ => self.now - self.now.rem_euclid(window) + window,
+                };
+                end - self.now + rng.random_range(-1..=1)
+            }
             // As long as the answer to a denied call says, or a millisecond less.
             10 => {
                 let call = Call { cost: 1, mode: Mode::Whole, ..self.base };

@@ -3,7 +3,7 @@
 use redis_limiter::algorithms::decision::{Change, Charge, Extent, Mode, Outcome, Undecided};
 use redis_limiter::algorithms::{
     FieldAlgorithm, FieldState, FixedWindow, LeakyBucket, Quota, SlidingCounter, SlidingLog, Span, Time,
-    TokenBucket,
+    TokenBucket, window_of_months,
 };
 
 use super::memory_log::MemoryLog;
@@ -27,9 +27,14 @@ impl Subject {
         let quota = Quota {
             limit: call.limit.try_into().unwrap(),
             refill: call.refill.try_into().unwrap(),
-            window: Span::from_us(call.window.try_into().unwrap()),
-            offset: (call.algorithm == model::Algorithm::Aligned)
-                .then(|| Span::from_us(call.offset.try_into().unwrap())),
+            window: match call.algorithm {
+                model::Algorithm::Months => {
+                    window_of_months((call.window / model::MONTH).try_into().unwrap())
+                }
+                _ => Span::from_us(call.window.try_into().unwrap()),
+            },
+            origin: matches!(call.algorithm, model::Algorithm::Aligned | model::Algorithm::Months)
+                .then(|| Time::from_us(call.offset.try_into().unwrap())),
         };
         let mode = match call.mode {
             model::Mode::Whole => Mode::Whole,
@@ -41,7 +46,7 @@ impl Subject {
         let decided = match call.algorithm {
             model::Algorithm::TokenBucket => self.decide::<TokenBucket>(&quota, &charge, now, &mut outcome),
             model::Algorithm::LeakyBucket => self.decide::<LeakyBucket>(&quota, &charge, now, &mut outcome),
-            model::Algorithm::Fixed | model::Algorithm::Aligned => {
+            model::Algorithm::Fixed | model::Algorithm::Aligned | model::Algorithm::Months => {
                 self.decide::<FixedWindow>(&quota, &charge, now, &mut outcome)
             }
             model::Algorithm::SlidingCounter => {

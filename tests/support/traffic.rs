@@ -35,6 +35,10 @@ const LOGS: u32 = 4;
 const FOREIGN: [&str; 4] = ["string", "list", "hash-of-others", "zset-of-others"];
 
 const WINDOWS: [&str; 6] = ["20ms", "1s", "10s", "1m", "1h", "7d"];
+const MONTHS: [&str; 3] = ["1mo", "3mo", "120mo"];
+/// A limiter keeps its offset: with another one, even a denied call may bring its window's end nearer.
+const OFFSETS: [(&str, &str); 5] =
+    [("20ms", "3ms"), ("1m", "-1s"), ("7d", "4d"), ("1mo", "-9h"), ("120mo", "27d")];
 const LIMITS: [i64; 6] = [0, 1, 3, 10, 50, 1000];
 const FIELD_LIMITERS: [&str; 4] = ["TOKENBUCKET", "LEAKYBUCKET", "FIXED", "SLIDINGCOUNTER"];
 const LOG: &str = "SLIDINGLOG";
@@ -171,6 +175,7 @@ impl Traffic {
             "RL.FIXED {hash} ten 1s",
             "RL.FIXED {hash} 10 1s COST",
             "RL.FIXED {hash} 10 1s OFFSET 1s",
+            "RL.FIXED {hash} 10 1mo",
             "RL.FIXED {hash}",
             "RL.TOKENBUCKET {hash} 10 0 1s",
             "RL.SLIDINGLOG {log} 10 1s AS name",
@@ -203,11 +208,14 @@ impl Traffic {
         if name.ends_with("BUCKET") {
             words.push(self.pick(&[1, 3, 10, 1000]).to_string());
         }
-        words.push(self.pick(&WINDOWS).to_string());
-        if name == "FIXED" && self.below(3) == 0 {
+        let is_aligned = name == "FIXED" && self.below(2) == 0;
+        let in_months = is_aligned && self.below(3) == 0;
+        let window = if in_months { self.pick(&MONTHS) } else { self.pick(&WINDOWS) };
+        words.push(window.to_string());
+        if is_aligned {
             words.push("ALIGN".into());
-            if self.below(2) == 0 {
-                words.extend(["OFFSET".into(), self.pick(&["3ms", "1s", "4d"]).to_string()]);
+            if let Some((_, offset)) = OFFSETS.iter().find(|(of, _)| *of == window) {
+                words.extend(["OFFSET".into(), offset.to_string()]);
             }
         }
         if self.below(2) == 0 {

@@ -76,11 +76,13 @@ pub fn execute<'call>(
         check_keys(call, uses.iter().map(|key| (key.name, key.role.access(purpose.access()))))?;
     }
     if let [spec] = request.specs.as_slice() {
-        let decision = match uses {
-            [key] => execute_one(call, key, spec, purpose),
-            _ => execute_guarded(call, uses, *spec, purpose),
-        };
-        let decision = decision.map_err(|error| error.in_limit(0, spec.grammar.word))?;
+        let mut outcome = Outcome::default();
+        match uses {
+            [key] => execute_one(call, key, spec, purpose, &mut outcome),
+            _ => execute_guarded(call, uses, *spec, purpose, &mut outcome),
+        }
+        .map_err(|error| error.in_limit(0, spec.grammar.word))?;
+        let decision = outcome.decision;
         // A forced limit never denies.
         let denied = decision.allowed == 0 && spec.charge.mode != Mode::Force;
         let waits = denied || decision.allowed > 0;
@@ -122,9 +124,10 @@ pub fn execute_one<'call>(
     key: &KeyUse<Word<'call>>,
     spec: &Spec<'call>,
     purpose: Purpose,
-) -> Result<Decision, Error> {
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
     let open = Key::open(call, key.name, purpose.access());
-    conclude_one::<false>(call, from_ref(key), from_ref(&open), spec, purpose)
+    conclude_one::<false>(call, from_ref(key), from_ref(&open), spec, purpose, outcome)
 }
 
 /// The same for one limit that has a block or an override.
@@ -133,11 +136,12 @@ pub fn execute_guarded<'call>(
     uses: &[KeyUse<Word<'call>>],
     mut spec: Spec<'call>,
     purpose: Purpose,
-) -> Result<Decision, Error> {
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
     let keys: ArrayVec<Key<'_>, 3> =
         uses.iter().take(3).map(|key| Key::open(call, key.name, purpose.access())).collect();
     override_quota(&mut spec, uses, &keys)?;
-    conclude_one::<true>(call, uses, &keys, &spec, purpose)
+    conclude_one::<true>(call, uses, &keys, &spec, purpose, outcome)
 }
 
 /// Decides and stores one limit, on the first of `keys`.
@@ -148,14 +152,13 @@ fn conclude_one<'call, const GUARDED: bool>(
     keys: &[Key<'call>],
     spec: &Spec<'call>,
     purpose: Purpose,
-) -> Result<Decision, Error> {
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
     let now = Time::from_us(now_us(call));
     let Some(key) = keys.first() else { return Err(Error::NoKey) };
     let stored = state_of(call, spec, key, purpose, now).map_err(|error| of_limit(error, spec, None))?;
-    let mut outcome = Outcome::default();
     let limits = Limits::<GUARDED> { specs: from_ref(spec), states: from_ref(&stored), uses, keys };
-    limits.conclude(call, from_mut(&mut outcome), purpose, now)?;
-    Ok(outcome.decision)
+    limits.conclude(call, from_mut(outcome), purpose, now).map(|_| ())
 }
 
 /// Puts the numbers that the override's key holds, if it is there, in the place of those given.

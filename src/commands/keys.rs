@@ -129,6 +129,7 @@ impl<'w, W: AsRef<[u8]> + Copy> KeyList<'w, W> {
     }
 
     /// The index of the key called `name`, if it came before.
+    #[inline(never)]
     fn find(&mut self, name: &'w [u8]) -> Option<usize> {
         if self.uses.len() <= COMPARED {
             return self.uses.iter().position(|key| key.name.as_ref() == name);
@@ -142,8 +143,10 @@ impl<'w, W: AsRef<[u8]> + Copy> KeyList<'w, W> {
 }
 
 impl<W: AsRef<[u8]> + Copy> Keys for KeyList<'_, W> {
+    #[inline(always)]
     fn add(&mut self, position: usize, role: Role) -> Result<usize, Error> {
         let Some(name) = self.words.get(position) else { return Err(Error::NoKey) };
+        // Most calls name one key.
         if !self.uses.is_empty()
             && let Some(index) = self.find(name.as_ref())
         {

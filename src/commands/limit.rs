@@ -8,7 +8,7 @@ use super::grammar::Words;
 use super::keys::{KeysOfOne, Role};
 use super::parser::Spec;
 use super::request::{read_one, scan_key_positions};
-use crate::algorithms::decision::Decision;
+use crate::algorithms::decision::{Decision, Outcome};
 use crate::server::{Access, Call, Handler, KeyPositions, Reply, ReplyWriter, check_slots};
 
 /// `RL.<ALGORITHM> key …`: charges one limit.
@@ -23,12 +23,15 @@ impl<W: Words> Handler for OneLimit<W> {
         let mut keys = KeysOfOne::new(call.words(), Role::of(W::GRAMMAR))?;
         let mut spec = Spec::new(W::GRAMMAR, 0);
         read_one(&mut spec, &mut keys)?;
+        let mut outcome = Outcome::default();
         if keys.others.is_empty() {
-            return execute_one(call, &keys.own, &spec, Purpose::Charge);
+            execute_one(call, &keys.own, &spec, Purpose::Charge, &mut outcome)?;
+        } else {
+            let uses = keys.uses();
+            check_slots(call, uses.iter().map(|key| key.name))?;
+            execute_guarded(call, &uses, spec, Purpose::Charge, &mut outcome)?;
         }
-        let uses = keys.uses();
-        check_slots(call, uses.iter().map(|key| key.name))?;
-        execute_guarded(call, &uses, spec, Purpose::Charge)
+        Ok(outcome.decision)
     }
 
     const KEYS: Option<KeyPositions> = Some(|words, key_at| {

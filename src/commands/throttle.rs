@@ -5,8 +5,7 @@ use super::execute::{Purpose, execute_one};
 use super::grammar::{TokenBucket, Words as _};
 use super::keys::{KeyUse, Role};
 use super::parser::{Reader, Spec, whole};
-
-use crate::algorithms::decision::Decision;
+use crate::algorithms::decision::{Decision, Outcome};
 use crate::algorithms::{MAX_UNITS, Span};
 use crate::server::{Call, Handler, Word};
 
@@ -20,7 +19,9 @@ impl Handler for Throttle {
     fn run(call: &Call<'_>) -> Result<[i64; 5], Error> {
         let mut spec = Spec::new(TokenBucket::GRAMMAR, 0);
         let key = read(call.words(), &mut spec)?;
-        execute_one(call, &key, &spec, Purpose::ChargeAdopting).map(|decision| reply(&decision))
+        let mut outcome = Outcome::default();
+        execute_one(call, &key, &spec, Purpose::ChargeAdopting, &mut outcome)?;
+        Ok(reply(&outcome.decision))
     }
 }
 

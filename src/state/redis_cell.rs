@@ -15,6 +15,7 @@ const DIGITS: usize = 19;
 /// redis-cell keeps the theoretical arrival time of the generic cell rate algorithm, in nanoseconds since the Unix epoch,
 /// in a key that expires. None if that is not what `key` holds.
 #[must_use]
+#[cold]
 pub fn as_field(key: &Key<'_>, quota: &Quota, now: Time) -> Option<Text> {
     key.expires_at_ms()?;
     let arrival = key.with_string(arrival).flatten()?;

@@ -165,7 +165,7 @@ fn an_error_in_any_position_leaves_every_key_untouched() {
     // A replica's eye, so that the offset moves with every effect.
     let _stream = support::Stream::join(&server);
     let wrong_type = "Operation against a key holding the wrong kind of value";
-    let of_logs = format!("{wrong_type}: if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone");
+    let of_logs = format!("{wrong_type}: if it is a SLIDINGLOG's or a LEASE's, that must have its key alone");
     let of_hashes = format!("{wrong_type}: if it is other limiters', a SLIDINGLOG must have its key alone");
     let other_data = "key holds other data";
     for (bad, code, error) in [

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
-use crate::algorithms::MAX_USED;
+use crate::algorithms::{MAX_ID, MAX_USED};
 use crate::server::{Kind, NoAccess, Reply, ReplyWriter};
 use crate::state::StateError;
 
@@ -40,8 +40,10 @@ pub enum Error {
     SameLimitTwice(&'static str),
     /// A sliding log and another limit on one key.
     LogNotAlone,
-    /// What keeps a limiter from being read or stored; whether it is a log.
-    State(StateError, bool),
+    /// A lease and another limit on one key.
+    LeaseNotAlone,
+    /// What keeps a limiter from being read or stored; its algorithm's name, if that has its keys alone.
+    State(StateError, Option<&'static str>),
     /// The call must not touch its keys.
     NoAccess(NoAccess),
     /// Any of these, in one of several limits: its number from 1 on, its algorithm's name, and what.
@@ -57,6 +59,8 @@ pub enum Accepts {
     Duration(i64),
     /// A limiter's name.
     Name,
+    /// The id of a lease's holder.
+    Id,
 }
 
 /// A caller's word as errors repeat it: the beginning of it, escaped.
@@ -77,6 +81,9 @@ const SHOWN: usize = 64;
 
 /// The server's texts for errors that it answers by itself elsewhere.
 const WRONG_TYPE: &str = "Operation against a key holding the wrong kind of value";
+
+/// A key of the type that a limiter lives in, which holds something else.
+const OTHER_DATA: &str = "key holds other data";
 
 impl Shown {
     /// The beginning of `word`.
@@ -160,7 +167,10 @@ impl Error {
             Self::LogNotAlone => {
                 "a SLIDINGLOG must have its key alone: give the other limits another key".into()
             }
-            Self::State(error, is_log) => of_state(error, *is_log),
+            Self::LeaseNotAlone => {
+                "a LEASE must have its key alone: give the other limits another key".into()
+            }
+            Self::State(error, alone) => of_state(error, *alone),
             Self::NoAccess(NoAccess::NoPermission) => "No permissions to access a key".into(),
             Self::NoAccess(NoAccess::CrossSlot) => "Keys in request don't hash to the same slot".into(),
             Self::NoAccess(NoAccess::TryAgain) => "Multiple keys request during rehashing of slot".into(),
@@ -171,16 +181,21 @@ impl Error {
     }
 }
 
-fn of_state(error: &StateError, is_log: bool) -> Cow<'static, str> {
+fn of_state(error: &StateError, alone: Option<&str>) -> Cow<'static, str> {
     match error {
-        StateError::WrongType(Kind::SortedSet) if !is_log => {
-            format!("{WRONG_TYPE}: if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone").into()
-        }
-        StateError::WrongType(Kind::Hash) if is_log => {
-            format!("{WRONG_TYPE}: if it is other limiters', a SLIDINGLOG must have its key alone").into()
-        }
-        StateError::WrongType(_) => WRONG_TYPE.into(),
-        StateError::OtherData => "key holds other data".into(),
+        StateError::WrongType(kind) => match (kind, alone) {
+            (Kind::SortedSet, None) => {
+                format!("{WRONG_TYPE}: if it is a SLIDINGLOG's or a LEASE's, that must have its key alone")
+                    .into()
+            }
+            (Kind::Hash, Some(alone)) => {
+                format!("{WRONG_TYPE}: if it is other limiters', a {alone} must have its key alone").into()
+            }
+            _ => WRONG_TYPE.into(),
+        },
+        StateError::OtherData => OTHER_DATA.into(),
+        StateError::Log => format!("{OTHER_DATA}: a SLIDINGLOG, which must have its key alone").into(),
+        StateError::Leases => format!("{OTHER_DATA}: leases, and a LEASE must have its key alone").into(),
         StateError::BadField(field) => format!("field {} holds other data", Shown::of(field)).into(),
         StateError::TooMuch => format!("COST must not take the used units above {MAX_USED}").into(),
         StateError::NotDone => "the server did not store the limiter's new state".into(),
@@ -210,6 +225,7 @@ impl Display for Accepts {
                 f,
                 "a whole number with a unit ms, s, m, h or d, from {least_ms}ms to {MAX_DURATION_DAYS}d"
             ),
+            Self::Id => write!(f, "1 to {MAX_ID} bytes"),
             Self::Name => {
                 write!(f, "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE")
             }

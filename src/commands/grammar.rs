@@ -18,6 +18,8 @@ pub struct Grammar {
     pub refill: Option<Argument>,
     /// The window or period.
     pub window: Argument,
+    /// The id of a holder, of leases.
+    pub id: Option<Argument>,
     /// The words that may follow.
     pub options: &'static [&'static Choice],
 }
@@ -47,6 +49,8 @@ pub enum OptionPart {
     Mode,
     /// The limiter's name.
     Name,
+    /// That nothing new is taken.
+    Renew,
 }
 
 const fn required(name: &'static str, kind: ArgumentKind, summary: &'static str) -> Argument {
@@ -123,6 +127,7 @@ impl Words for TokenBucket {
         limit: CAPACITY,
         refill: Some(REFILL),
         window: PERIOD,
+        id: None,
         options: &[&COST, &MODE, &NAME],
     };
 }
@@ -137,6 +142,7 @@ impl Words for LeakyBucket {
         limit: CAPACITY,
         refill: Some(LEAK),
         window: PERIOD,
+        id: None,
         options: &[&COST, &MODE, &NAME],
     };
 }
@@ -151,6 +157,7 @@ impl Words for Fixed {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
+        id: None,
         options: &[&ALIGN, &COST, &MODE, &NAME],
     };
 }
@@ -165,6 +172,7 @@ impl Words for SlidingCounter {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
+        id: None,
         options: &[&COST, &MODE, &NAME],
     };
 }
@@ -179,7 +187,41 @@ impl Words for SlidingLog {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
+        id: None,
         options: &[&COST, &MODE],
+    };
+}
+
+const MOST_HOLDERS: Argument = required("limit", ArgumentKind::Integer, "Most holders at a time: 0 to 10^12");
+const TTL: Argument = required(
+    "ttl",
+    ArgumentKind::String,
+    "How long the lease counts: a whole number with a unit ms, s, m, h or d, up to 3660d",
+);
+const ID: Argument = required("id", ArgumentKind::String, "The holder's id: 1 to 128 bytes, one a holder");
+
+static RENEW: Choice = Choice {
+    part: OptionPart::Renew,
+    help: Argument {
+        token: Some("RENEW"),
+        optional: true,
+        summary: Some("Only renews: is denied where the lease has ended"),
+        ..Argument::new("renew", ArgumentKind::Token)
+    },
+};
+
+/// `LEASE limit ttl id [RENEW]`
+pub enum Lease {}
+
+impl Words for Lease {
+    const GRAMMAR: &'static Grammar = &Grammar {
+        word: "LEASE",
+        storage: Storage::Leases,
+        limit: MOST_HOLDERS,
+        refill: None,
+        window: TTL,
+        id: Some(ID),
+        options: &[&RENEW],
     };
 }
 
@@ -190,12 +232,13 @@ pub static GRAMMARS: &[&Grammar] = &[
     Fixed::GRAMMAR,
     SlidingCounter::GRAMMAR,
     SlidingLog::GRAMMAR,
+    Lease::GRAMMAR,
 ];
 
 impl Grammar {
     /// The arguments after the key, as COMMAND DOCS shows them.
     pub fn arguments(&'static self) -> impl Iterator<Item = &'static Argument> {
-        let required = [Some(&self.limit), self.refill.as_ref(), Some(&self.window)];
+        let required = [Some(&self.limit), self.refill.as_ref(), Some(&self.window), self.id.as_ref()];
         required.into_iter().flatten().chain(self.options.iter().map(|choice| &choice.help))
     }
 

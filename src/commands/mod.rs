@@ -9,6 +9,7 @@ mod execute;
 pub mod grammar;
 mod limit;
 pub mod parser;
+mod release;
 pub mod request;
 pub mod table;
 mod throttle;

@@ -3,7 +3,7 @@
 use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
 use super::grammar::{Grammar, OptionPart};
 use crate::algorithms::decision::{Charge, Mode};
-use crate::algorithms::{MAX_UNITS, Quota, Span, text};
+use crate::algorithms::{MAX_ID, MAX_UNITS, Quota, Span, text};
 use crate::state::Storage;
 
 /// One limit that a caller names: what to hold to, and what to charge.
@@ -17,7 +17,7 @@ pub struct Spec<'w> {
     pub quota: Quota,
     /// What to charge.
     pub charge: Charge,
-    /// The name that tells it from others of its kind; may be empty.
+    /// The name that tells it from others of its kind; may be empty. Of a lease, the holder's id.
     pub name: &'w [u8],
 }
 
@@ -75,17 +75,19 @@ enum OptionWord {
     Force,
     Partial,
     As,
+    Renew,
 }
 
 impl OptionWord {
     /// What it is called, what it belongs to, and a bit of its own.
-    const ALL: [(Self, &'static str, OptionPart, u8); 6] = [
+    const ALL: [(Self, &'static str, OptionPart, u8); 7] = [
         (Self::Cost, "COST", OptionPart::Cost, 1),
         (Self::Force, "FORCE", OptionPart::Mode, 2),
         (Self::Partial, "PARTIAL", OptionPart::Mode, 4),
         (Self::As, "AS", OptionPart::Name, 8),
         (Self::Align, "ALIGN", OptionPart::Align, 16),
         (Self::Offset, "OFFSET", OptionPart::Align, 32),
+        (Self::Renew, "RENEW", OptionPart::Renew, 64),
     ];
 }
 
@@ -115,6 +117,9 @@ impl<'w> Spec<'w> {
             charge: Charge { cost: 1, mode: Mode::Whole },
             name: &[],
         };
+        if let Some(id) = &grammar.id {
+            spec.name = holder_id(id.name, reader.take())?;
+        }
         if reader.peek().is_some() {
             spec.read_options(reader)?;
         }
@@ -126,7 +131,7 @@ impl<'w> Spec<'w> {
     pub fn has_state_of(&self, other: &Self) -> bool {
         let tag = |spec: &Self| match &spec.grammar.storage {
             Storage::Field(algorithm) => Some(algorithm.tag(&spec.quota)),
-            Storage::Log => None,
+            Storage::Log | Storage::Leases => None,
         };
         self.quota.window == other.quota.window && self.name == other.name && tag(self) == tag(other)
     }
@@ -156,6 +161,7 @@ impl<'w> Spec<'w> {
                 }
                 OptionWord::Force => self.charge.mode = Mode::Force,
                 OptionWord::Partial => self.charge.mode = Mode::Partial,
+                OptionWord::Renew => self.charge.mode = Mode::Renew,
                 OptionWord::As => self.name = limiter_name(name, reader.take())?,
             }
         }
@@ -248,4 +254,14 @@ fn limiter_name<'w>(option: &'static str, word: Option<&'w [u8]>) -> Result<&'w 
             && !NOT_NAMES.iter().any(|name| is(word, name))
     };
     word.filter(fits).ok_or_else(|| Error::argument(option, Accepts::Name, word))
+}
+
+/// The id of a lease's holder: any bytes.
+///
+/// # Errors
+///
+/// What it accepts.
+pub fn holder_id<'w>(name: &'static str, word: Option<&'w [u8]>) -> Result<&'w [u8], Error> {
+    let fits = |word: &&[u8]| (1..=MAX_ID).contains(&word.len());
+    word.filter(fits).ok_or_else(|| Error::argument(name, Accepts::Id, word))
 }

@@ -17,6 +17,8 @@ pub enum Role {
     Fields,
     /// It is a sliding log's, which has it alone.
     Log,
+    /// It is leases', which have it alone.
+    Leases,
 }
 
 /// A key that a call names.
@@ -149,9 +151,12 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
                 self.keys.push(KeyUse { name: *name, position: place.position, role });
                 self.keys.len().saturating_sub(1)
             }
-            // The same name in two roles, or the second log on one key.
-            Some(index) if role == Role::Log || self.keys.get(index).is_some_and(|key| key.role != role) => {
-                return Err(Error::LogNotAlone);
+            // The same name in two roles, or the second log or lease on one key.
+            Some(index)
+                if role != Role::Fields || self.keys.get(index).is_some_and(|key| key.role != role) =>
+            {
+                let one = self.keys.get(index).map(|key| key.role);
+                return Err(not_alone(role == Role::Leases || one == Some(Role::Leases)));
             }
             Some(index) => {
                 if others.iter().any(|other| other.key == index && spec.has_state_of(other)) {
@@ -189,11 +194,18 @@ impl<'w> Indices<'w> {
     }
 }
 
+/// Two limits on one key of which one must have it alone.
+#[cold]
+fn not_alone(is_lease: bool) -> Error {
+    if is_lease { Error::LeaseNotAlone } else { Error::LogNotAlone }
+}
+
 /// What a limit of `grammar` uses its key for.
 fn role(grammar: &Grammar) -> Role {
     match grammar.storage {
         Storage::Field(_) => Role::Fields,
         Storage::Log => Role::Log,
+        Storage::Leases => Role::Leases,
     }
 }
 

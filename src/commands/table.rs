@@ -3,6 +3,7 @@
 use super::all::{All, Peek};
 use super::grammar::{self, Grammar};
 use super::limit::OneLimit;
+use super::release::Release;
 use super::throttle::Throttle;
 use crate::server::{Access, BeginSearch, Command, EntryPoint, KeySpec, entry_point};
 
@@ -33,6 +34,7 @@ enum Words {
 }
 
 const WRITES: &str = "write deny-oom fast";
+const FREES: &str = "write fast";
 const WRITES_KEYS_BY_API: &str = "write deny-oom fast getkeys-api";
 const READS_KEYS_BY_API: &str = "readonly fast getkeys-api";
 
@@ -110,6 +112,31 @@ pub static COMMANDS: &[Row] = &[
         "Counts exactly the units of the last window, by remembering every call in it",
         "O(log N) with N calls in the log; to give back, O(log N + M) with M calls taken back",
     ),
+    limit::<grammar::Lease>(
+        "RL.LEASE",
+        -5,
+        "Takes or renews a lease: at most so many holders at a time, each for a while",
+        "O(log N) with N leases on the key",
+    ),
+    Row {
+        name: "RL.RELEASE",
+        entry_point: entry_point::<Release>,
+        flags: FREES,
+        arity: -3,
+        summary: "Gives leases back before they end",
+        complexity: "O(M log N) with M ids and N leases on the key",
+        since: "0.1.0",
+        key_specs: ONE_WRITTEN,
+        words: Words::Listed(&[
+            &KEY,
+            &Argument {
+                multiple: true,
+                summary: Some("The id that the lease was taken with"),
+                ..Argument::new("id", ArgumentKind::String)
+            },
+        ]),
+        acl_categories: "write fast",
+    },
     Row {
         name: "RL.ALL",
         entry_point: entry_point::<All>,

@@ -1,5 +1,6 @@
 //! The algorithms alone, without a server: against slow, obvious models, and what each promises.
 
 mod algorithms;
+mod leases;
 mod planted_logs;
 mod properties;

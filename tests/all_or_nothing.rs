@@ -474,7 +474,7 @@ fn partial_is_an_error_in_all_and_force_and_partial_in_peek() {
 #[test]
 fn words_that_make_no_call_are_errors() {
     let server = frozen();
-    let algorithms = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
+    let algorithms = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG, LEASE";
     let no_algorithm = &*format!("a limit is missing: it must begin with its algorithm, one of {algorithms}");
     let unknown =
         |word: &str| format!("a limit must begin with its algorithm, one of {algorithms}, not '{word}'");

@@ -7,12 +7,14 @@ use redis_limiter::commands::table::COMMANDS;
 
 use crate::support::{Server, frozen, send};
 
-const CHARGING: [&str; 7] = [
+const CHARGING: [&str; 9] = [
     "RL.TOKENBUCKET",
     "RL.LEAKYBUCKET",
     "RL.FIXED",
     "RL.SLIDINGCOUNTER",
     "RL.SLIDINGLOG",
+    "RL.LEASE",
+    "RL.RELEASE",
     "RL.ALL",
     "CL.THROTTLE",
 ];
@@ -89,6 +91,8 @@ fn command_info_tells_arity_flags_and_first_key() {
         ("RL.FIXED", -4, "write denyoom fast module"),
         ("RL.SLIDINGCOUNTER", -4, "write denyoom fast module"),
         ("RL.SLIDINGLOG", -4, "write denyoom fast module"),
+        ("RL.LEASE", -5, "write denyoom fast module"),
+        ("RL.RELEASE", -3, "write fast module"),
         ("RL.ALL", -5, "write denyoom fast module SEVERAL"),
         ("RL.PEEK", -5, "readonly fast module SEVERAL"),
         ("CL.THROTTLE", -5, "write denyoom fast module"),
@@ -189,6 +193,8 @@ fn command_docs_tells_the_syntax_that_is_read() {
             "key:key0 limit:integer window:string [COST cost:integer] [FORCE | PARTIAL] [AS name:string]",
         ),
         ("RL.SLIDINGLOG", "key:key0 limit:integer window:string [COST cost:integer] [FORCE | PARTIAL]"),
+        ("RL.LEASE", "key:key0 limit:integer ttl:string id:string [RENEW]"),
+        ("RL.RELEASE", "key:key0 id:string+"),
         ("RL.ALL", "key:key0 spec:string+ [(KEY key:key1 spec:string+)+]"),
         ("RL.PEEK", "key:key0 spec:string+ [(KEY key:key1 spec:string+)+]"),
         ("CL.THROTTLE", "key:key0 max_burst:integer count:integer period_seconds:integer [quantity:integer]"),
@@ -244,12 +250,14 @@ fn may(user: &mut Connection, call: &str) -> bool {
 }
 
 /// A call of each command.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 10] = [
     "RL.TOKENBUCKET a 10 1 1s",
     "RL.LEAKYBUCKET a 10 1 1s",
     "RL.FIXED a 10 1s",
     "RL.SLIDINGCOUNTER a 10 1s",
     "RL.SLIDINGLOG b 10 1s",
+    "RL.LEASE c 10 1s x",
+    "RL.RELEASE c x",
     "RL.ALL a FIXED 10 1s",
     "RL.PEEK a FIXED 10 1s",
     "CL.THROTTLE a 9 1 1",

@@ -8,7 +8,7 @@ const COST: &str = "a whole number from -1000000000000 to 1000000000000";
 const DURATION: &str = "a whole number with a unit ms, s, m, h or d, from 1ms to 3660d";
 const OFFSET: &str = "a whole number with a unit ms, s, m, h or d, from 0ms to 3660d";
 const NAME: &str = "a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE";
-const ALGORITHMS: &str = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
+const ALGORITHMS: &str = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG, LEASE";
 
 /// A server whose keys hold limiters, so that an error has something to spoil: `hash`, `log`.
 fn in_use() -> Server {

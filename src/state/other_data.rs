@@ -2,14 +2,20 @@
 
 use super::error::StateError;
 use super::{lease, log};
-use crate::server::Key;
+use crate::server::{Key, Member};
 
-/// Why `key`, a sorted set, cannot be used: what its last member is.
+/// Why `key`, a sorted set, holds no log.
 #[cold]
-pub fn other_data(key: &Key<'_>) -> StateError {
-    match key.last_member() {
-        Some(last) if lease::is_lease(&last) => StateError::Leases,
-        Some(last) if log::is_entry(&last) => StateError::Log,
-        _ => StateError::OtherData,
-    }
+pub fn no_log(key: &Key<'_>) -> StateError {
+    if last_is(key, lease::is_lease) { StateError::Leases } else { StateError::OtherData }
+}
+
+/// Why `key`, a sorted set, holds no leases.
+#[cold]
+pub fn no_leases(key: &Key<'_>) -> StateError {
+    if last_is(key, log::is_entry) { StateError::Log } else { StateError::OtherData }
+}
+
+fn last_is(key: &Key<'_>, test: fn(&Member) -> bool) -> bool {
+    key.last_member().is_some_and(|last| test(&last))
 }

@@ -2,7 +2,7 @@
 
 use super::error::StateError;
 use super::lease::{end, is_lease, lease, member};
-use super::other_data::other_data;
+use super::other_data::no_leases;
 use crate::algorithms::Time;
 use crate::server::{Call, Key, Kind};
 
@@ -26,7 +26,7 @@ pub fn release<'w>(
     // What is at either end tells whose set it is, if it is not leases'.
     check(key, 1)?;
     if !key.last_member().is_some_and(|last| is_lease(&last)) {
-        return Err(other_data(key));
+        return Err(no_leases(key));
     }
     let mut held = Vec::new();
     for id in ids {
@@ -64,5 +64,5 @@ fn check(key: &Key<'_>, count: usize) -> Result<(), StateError> {
         all_ours = is_lease(&member);
         all_ours && seen < count
     });
-    if all_ours && seen > 0 { Ok(()) } else { Err(other_data(key)) }
+    if all_ours && seen > 0 { Ok(()) } else { Err(no_leases(key)) }
 }

@@ -6,7 +6,7 @@ use super::field::{self, Field};
 use super::field_name::field_name;
 use super::lease::{self, SortedSetLeases};
 use super::log::{self, SortedSetLog};
-use super::other_data::other_data;
+use super::other_data::{no_leases, no_log};
 use crate::algorithms::decision::{Change, Charge, Extent, Outcome, Undecided};
 use crate::algorithms::{FieldAlgorithm, LeaseSet, Quota, SlidingLog, Time};
 use crate::server::{Call, Key, Kind};
@@ -66,7 +66,7 @@ impl<'k, 'call> Stored<'k, 'call> {
             Storage::Log => match key.kind() {
                 Kind::Empty | Kind::SortedSet => {
                     let log = SlidingLog::open(SortedSetLog(key), quota, now);
-                    Ok(Self::Log(log.map_err(|_| other_data(key))?))
+                    Ok(Self::Log(log.map_err(|_| no_log(key))?))
                 }
                 kind => Err(StateError::WrongType(kind)),
             },
@@ -85,7 +85,7 @@ impl<'k, 'call> Stored<'k, 'call> {
         match key.kind() {
             Kind::Empty | Kind::SortedSet => {
                 let leases = LeaseSet::open(SortedSetLeases::new(call, key, id), now);
-                Ok(Self::Leases(leases.map_err(|_| other_data(key))?))
+                Ok(Self::Leases(leases.map_err(|_| no_leases(key))?))
             }
             kind => Err(StateError::WrongType(kind)),
         }

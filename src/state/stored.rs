@@ -40,7 +40,7 @@ pub enum Stored<'k, 'call> {
     /// In a log.
     Log(SlidingLog<SortedSetLog<'k, 'call>>),
     /// Leases.
-    Leases(LeaseSet<SortedSetLeases<'k, 'call>>),
+    Leases(Box<LeaseSet<SortedSetLeases<'k, 'call>>>),
 }
 
 impl<'k, 'call> Stored<'k, 'call> {
@@ -70,24 +70,7 @@ impl<'k, 'call> Stored<'k, 'call> {
                 }
                 kind => Err(StateError::WrongType(kind)),
             },
-            Storage::Leases => Self::read_leases(call, key, identity.name, now),
-        }
-    }
-
-    /// Reads the leases that `key` holds, of which `id` names the caller's.
-    #[inline(never)]
-    fn read_leases(
-        call: &Call<'call>,
-        key: &'k Key<'call>,
-        id: &[u8],
-        now: Time,
-    ) -> Result<Self, StateError> {
-        match key.kind() {
-            Kind::Empty | Kind::SortedSet => {
-                let leases = LeaseSet::open(SortedSetLeases::new(call, key, id), now);
-                Ok(Self::Leases(leases.map_err(|_| no_leases(key))?))
-            }
-            kind => Err(StateError::WrongType(kind)),
+            Storage::Leases => Ok(Self::Leases(read_leases(call, key, identity.name, now)?)),
         }
     }
 
@@ -127,6 +110,24 @@ impl<'k, 'call> Stored<'k, 'call> {
             (Undecided::BadState, Self::Field(_, field)) => StateError::BadField(field.name().to_vec()),
             (Undecided::BadState, Self::Log(_) | Self::Leases(_)) => StateError::OtherData,
         })
+    }
+}
+
+/// Reads the leases that `key` holds, of which `id` names the caller's. Apart, and in a box, so that other limiters' states
+/// stay in registers.
+#[inline(never)]
+fn read_leases<'k, 'call>(
+    call: &Call<'call>,
+    key: &'k Key<'call>,
+    id: &[u8],
+    now: Time,
+) -> Result<Box<LeaseSet<SortedSetLeases<'k, 'call>>>, StateError> {
+    match key.kind() {
+        Kind::Empty | Kind::SortedSet => {
+            let leases = LeaseSet::open(SortedSetLeases::new(call, key, id), now);
+            leases.map(Box::new).map_err(|_| no_leases(key))
+        }
+        kind => Err(StateError::WrongType(kind)),
     }
 }
 

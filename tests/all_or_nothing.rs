@@ -165,7 +165,7 @@ fn an_error_in_any_position_leaves_every_key_untouched() {
     // A replica's eye, so that the offset moves with every effect.
     let _stream = support::Stream::join(&server);
     let wrong_type = "Operation against a key holding the wrong kind of value";
-    let of_logs = format!("{wrong_type}: if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone");
+    let of_logs = format!("{wrong_type}: if it is a SLIDINGLOG's or a LEASE's, that must have its key alone");
     let of_hashes = format!("{wrong_type}: if it is other limiters', a SLIDINGLOG must have its key alone");
     let other_data = "key holds other data";
     for (bad, code, error) in [
@@ -474,7 +474,7 @@ fn partial_is_an_error_in_all_and_force_and_partial_in_peek() {
 #[test]
 fn words_that_make_no_call_are_errors() {
     let server = frozen();
-    let algorithms = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
+    let algorithms = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG, LEASE";
     let no_algorithm = &*format!("a limit is missing: it must begin with its algorithm, one of {algorithms}");
     let unknown =
         |word: &str| format!("a limit must begin with its algorithm, one of {algorithms}, not '{word}'");

@@ -28,17 +28,22 @@ struct Loaded {
 
 /// A log of so many entries, up to [`START`], as DUMP would give it: to have a server make one takes some seconds.
 fn dump_of_a_log(entries: i64) -> Vec<u8> {
+    dump_of(entries, |total| (total.to_string(), START - (entries - total) * STEP_US))
+}
+
+/// A sorted set of so many members; `of` tells the member of each number from 1 on, and its score, which increases.
+fn dump_of(entries: i64, of: impl Fn(i64) -> (String, i64)) -> Vec<u8> {
     const SORTED_SET: u8 = 5;
     const LONG_LENGTH: u8 = 0x80;
     const RDB_VERSION: [u8; 2] = [10, 0];
     let mut dump = vec![SORTED_SET, LONG_LENGTH];
     dump.extend(u32::try_from(entries).unwrap().to_be_bytes());
     // The last first, as servers do: each is then put before the others.
-    for total in (1..=entries).rev() {
-        let member = total.to_string();
+    for number in (1..=entries).rev() {
+        let (member, score) = of(number);
         dump.push(u8::try_from(member.len()).unwrap());
         dump.extend(member.as_bytes());
-        dump.extend(((START - (entries - total) * STEP_US) as f64).to_le_bytes());
+        dump.extend((score as f64).to_le_bytes());
     }
     dump.extend(RDB_VERSION);
     dump.extend(crc64(&dump).to_le_bytes());
@@ -55,8 +60,17 @@ fn crc64(bytes: &[u8]) -> u64 {
 
 impl Loaded {
     fn start(entries: i64) -> Self {
+        Self::of(&dump_of_a_log(entries))
+    }
+
+    /// So many leases that have ended, up to [`START`], and so many that end after it.
+    fn leases(ended: i64, live: i64) -> Self {
+        Self::of(&dump_of(ended + live, |number| (format!("L:{number}"), START + (number - ended) * STEP_US)))
+    }
+
+    fn of(dump: &[u8]) -> Self {
         let server = frozen();
-        server.call(&[b"RESTORE".as_slice(), b"log", b"864000000", &dump_of_a_log(entries)]).unwrap();
+        server.call(&[b"RESTORE".as_slice(), b"log", b"864000000", dump]).unwrap();
         let stream = Stream::join(&server);
         Self { server, stream }
     }
@@ -393,4 +407,57 @@ fn long_keys_that_differ_at_their_end_cost_no_more_than_those_that_differ_at_the
     let twice: Vec<&str> = twice.iter_mut().map(|word| &**word).collect();
     let error = server.error(&twice);
     assert_eq!(error, "ERR limit 64 (FIXED): the same FIXED is given twice: give one of them a name with AS");
+}
+
+#[test]
+fn a_million_leases_that_have_all_ended_go_as_a_whole_with_the_next_call() {
+    let mut leases = Loaded::leases(ENTRIES, 0);
+    answers_quickly(&leases.server, "RL.LEASE log 0 1h x", &ints(&[0, 0, 0, -1, 0, -1, 0]));
+    answers_quickly(&leases.server, "RL.LEASE log 10 1h x RENEW", &ints(&[0, 10, 10, -1, 0, 0, 0]));
+    assert_eq!(leases.effects_of("RL.RELEASE log x"), [""; 0]);
+    let sent = leases.effects_of("RL.LEASE log 10 1h x");
+    assert_eq!(names(&sent), ["UNLINK", "ZADD", "PEXPIREAT"]);
+    assert_eq!(leases.entries(), 1);
+}
+
+#[test]
+fn releasing_the_last_live_lease_frees_a_million_that_have_ended() {
+    let mut leases = Loaded::leases(ENTRIES, 1);
+    let sent = leases.effects_of(&format!("RL.RELEASE log {}", ENTRIES + 1));
+    assert_eq!(names(&sent), ["ZREM", "UNLINK"]);
+}
+
+#[test]
+fn leases_are_counted_behind_a_million_that_have_ended_and_these_go_a_few_with_each_call() {
+    const LIVE: i64 = 1000;
+    let mut leases = Loaded::leases(ENTRIES, LIVE);
+    let full = ints(&[0, LIVE, 0, 1, 1000, 1, LIVE]);
+    answers_quickly(&leases.server, &format!("RL.LEASE log {LIVE} 1h x"), &full);
+    // The limit was lowered: half of them must end first.
+    let lowered = ints(&[0, 500, 0, 501, 1000, 1, LIVE]);
+    answers_quickly(&leases.server, "RL.LEASE log 500 1h x", &lowered);
+    for number in 1..=50 {
+        let before = leases.entries();
+        let sent = leases.effects_of(&format!("RL.LEASE log 1000000 1h x{number}"));
+        let gone = before + 1 - leases.entries();
+        assert!((2..=10).contains(&gone), "{gone} went with one call: {sent:?}");
+        assert!(sent.len() <= 3, "{sent:?}");
+    }
+    assert_eq!(leases.server.ask("RL.LEASE log 1000000 1h x1")[6], LIVE + 50);
+}
+
+#[test]
+fn a_million_live_leases_are_counted_without_reading_them() {
+    let leases = Loaded::leases(0, ENTRIES);
+    let all_ms = ENTRIES * STEP_US / 1000;
+    answers_quickly(
+        &leases.server,
+        &format!("RL.LEASE log {ENTRIES} 1h x"),
+        &ints(&[0, ENTRIES, 0, 1, all_ms, 1, ENTRIES]),
+    );
+    let lowered = ints(&[0, 10, 0, all_ms - 9, all_ms, 1, ENTRIES]);
+    answers_quickly(&leases.server, "RL.LEASE log 10 1h x", &lowered);
+    let mut ids: Vec<String> = (1..=1000).map(|number| (number * 7).to_string()).collect();
+    ids.extend(ids.clone());
+    assert_eq!(leases.server.ask_int(&format!("RL.RELEASE log {}", ids.join(" "))), 1000);
 }

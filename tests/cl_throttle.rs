@@ -4,7 +4,7 @@ use crate::support::{Observed, START, Server, State, frozen};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const OF_LOGS: &str = "WRONGTYPE Operation against a key holding the wrong kind of value: if it is a \
-                       SLIDINGLOG's, a SLIDINGLOG must have its key alone";
+                       SLIDINGLOG's or a LEASE's, that must have its key alone";
 
 /// The five replies: limited, limit, remaining, retry after, reset after (both in seconds).
 type Five = [i64; 5];

@@ -7,12 +7,14 @@ use redis_limiter::commands::table::COMMANDS;
 
 use crate::support::{Server, frozen, send};
 
-const CHARGING: [&str; 7] = [
+const CHARGING: [&str; 9] = [
     "RL.TOKENBUCKET",
     "RL.LEAKYBUCKET",
     "RL.FIXED",
     "RL.SLIDINGCOUNTER",
     "RL.SLIDINGLOG",
+    "RL.LEASE",
+    "RL.RELEASE",
     "RL.ALL",
     "CL.THROTTLE",
 ];
@@ -89,6 +91,8 @@ fn command_info_tells_arity_flags_and_first_key() {
         ("RL.FIXED", -4, "write denyoom fast module movablekeys"),
         ("RL.SLIDINGCOUNTER", -4, "write denyoom fast module movablekeys"),
         ("RL.SLIDINGLOG", -4, "write denyoom fast module movablekeys"),
+        ("RL.LEASE", -5, "write denyoom fast module movablekeys"),
+        ("RL.RELEASE", -3, "write fast module"),
         ("RL.ALL", -5, "write denyoom fast module SEVERAL"),
         ("RL.PEEK", -5, "readonly fast module SEVERAL"),
         ("CL.THROTTLE", -5, "write denyoom fast module"),
@@ -136,12 +140,14 @@ fn command_info_tells_the_key_specs() {
             "RL.PEEK" if server.has().asks_for_keys => {
                 expected.push("after KEY 2, 0 1 0: RO access incomplete".into());
             }
-            "RL.ALL" | "RL.PEEK" | "CL.THROTTLE" => (),
+            "RL.ALL" | "RL.PEEK" | "CL.THROTTLE" | "RL.RELEASE" => (),
             // Where the server asks for keys, it is to go by the answer.
             limiter => {
-                let from = if limiter.ends_with("BUCKET") { 5 } else { 4 };
+                let from = if limiter.ends_with("BUCKET") || limiter == "RL.LEASE" { 5 } else { 4 };
                 let incomplete = if server.has().asks_for_keys { "incomplete " } else { "" };
-                expected.push(format!("after BLOCK {from}, 0 1 0: RW access {incomplete}update"));
+                if limiter != "RL.LEASE" {
+                    expected.push(format!("after BLOCK {from}, 0 1 0: RW access {incomplete}update"));
+                }
                 expected
                     .push(format!("after OVERRIDE {from}, 0 1 0: RO access {incomplete}").trim_end().into());
             }
@@ -200,6 +206,8 @@ fn command_docs_tells_the_syntax_that_is_read() {
             "RL.SLIDINGLOG",
             "key:key0 limit:integer window:string [COST cost:integer] [FORCE | PARTIAL] [BLOCK bkey:key1 duration:string] [OVERRIDE okey:key2]",
         ),
+        ("RL.LEASE", "key:key0 limit:integer ttl:string id:string [RENEW] [OVERRIDE okey:key1]"),
+        ("RL.RELEASE", "key:key0 id:string+"),
         ("RL.ALL", "key:key0 spec:string+ [(KEY key:key1 spec:string+)+]"),
         ("RL.PEEK", "key:key0 spec:string+ [(KEY key:key1 spec:string+)+]"),
         ("CL.THROTTLE", "key:key0 max_burst:integer count:integer period_seconds:integer [quantity:integer]"),
@@ -209,7 +217,7 @@ fn command_docs_tells_the_syntax_that_is_read() {
         let arguments = items(field(docs, "arguments").unwrap());
         assert_eq!(
             arguments.iter().map(syntax).collect::<Vec<_>>().join(" "),
-            expected.replace(" key:key1", &format!(" {second_spec}")),
+            expected.replace("KEY key:key1", &format!("KEY {second_spec}")),
             "{command}"
         );
     }
@@ -255,12 +263,14 @@ fn may(user: &mut Connection, call: &str) -> bool {
 }
 
 /// A call of each command.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 10] = [
     "RL.TOKENBUCKET a 10 1 1s",
     "RL.LEAKYBUCKET a 10 1 1s",
     "RL.FIXED a 10 1s",
     "RL.SLIDINGCOUNTER a 10 1s",
     "RL.SLIDINGLOG b 10 1s",
+    "RL.LEASE c 10 1s x",
+    "RL.RELEASE c x",
     "RL.ALL a FIXED 10 1s",
     "RL.PEEK a FIXED 10 1s",
     "CL.THROTTLE a 9 1 1",

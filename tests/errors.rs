@@ -11,7 +11,7 @@ const WINDOW: &str = "a whole number with a unit ms, s, m, h or d, from 1ms to 3
 const OFFSET: &str = "a whole number with a unit ms, s, m, h or d, from -3660d to 3660d";
 const OFFSET_OF_MONTHS: &str = "a whole number with a unit ms, s, m, h or d, from -24h to 27d with months";
 const NAME: &str = "a name of 1 to 32 of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE";
-const ALGORITHMS: &str = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG";
+const ALGORITHMS: &str = "TOKENBUCKET, LEAKYBUCKET, FIXED, SLIDINGCOUNTER, SLIDINGLOG, LEASE";
 
 /// A server whose keys hold limiters, so that an error has something to spoil: `hash`, `log`.
 fn in_use() -> Server {

@@ -5,7 +5,7 @@ use crate::support::{START, Server, State, frozen, words};
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 /// What a hash's limiter says of a sorted set, and a log of a hash.
-const NO_LOG: &str = ": if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone";
+const NO_LOG: &str = ": if it is a SLIDINGLOG's or a LEASE's, that must have its key alone";
 const NO_HASH: &str = ": if it is other limiters', a SLIDINGLOG must have its key alone";
 const OTHER_DATA: &str = "ERR key holds other data";
 

@@ -32,6 +32,7 @@ mod foreign_data;
 mod harness;
 mod io_threads;
 mod key_routing;
+mod leases;
 mod limiters;
 mod loading;
 mod operations_page;

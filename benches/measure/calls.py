@@ -70,6 +70,42 @@ def log_of(entries, apart_us, member):
     return prepare
 
 
+def leases_of(live, ended=0):
+    """So many leases that end in a day, or ended one ago, each a millisecond from the other."""
+
+    def prepare(key):
+        now = int(time.time() * 1e6)
+        pairs = []
+        for number in range(ended):
+            pairs += [now - DAY_US + number * 1000, f"L:ended-{number}"]
+        for number in range(live):
+            pairs += [now + DAY_US + number * 1000, f"L:req-{number:08d}"]
+        expiry = now // 1000 + 4 * DAY_US // 1000
+        adds = [["ZADD", key, *pairs[start : start + 2000]] for start in range(0, len(pairs), 2000)]
+        return [*adds, ["PEXPIREAT", key, expiry]]
+
+    return prepare
+
+
+def lease_calls():
+    once = dict(keys=1000, warm_up=0, rounds=1)
+    many = dict(keys=2, warm_up=100, rounds=2000)
+    new = lambda key, number: ("RL.LEASE", key, 20000, "2d", f"new-{number:08d}")
+    renewing = lambda key, number: ("RL.LEASE", key, 20000, "2d", f"req-{number % 9:08d}")
+    yield Call("RL.LEASE of 10, new", new, leases_of(9), 1, **once)
+    yield Call("RL.LEASE of 10, renewed", renewing, leases_of(10), 1)
+    yield Call("RL.LEASE of 10, denied", same("RL.LEASE K 10 1d x"), leases_of(10), 0)
+    yield Call("RL.LEASE of 10, one ended", new, leases_of(9, 1), 1, **once)
+    yield Call("RL.LEASE of 10, ten ended", new, leases_of(9, 10), 1, **once)
+    yield Call("RL.LEASE of 10000, new", new, leases_of(10000), 1, **many)
+    yield Call("RL.LEASE of 10000, renewed", renewing, leases_of(10000), 1, **many)
+    yield Call("RL.LEASE of 10000, denied", same("RL.LEASE K 10000 1d x"), leases_of(10000), 0, **many)
+    yield Call("RL.LEASE of 10000, as many ended", new, leases_of(10000, 10000), 1, **many)
+    yield on_new_keys("RL.LEASE, new key", "RL.LEASE K 10 1m x", expect=1)
+    yield Call("RL.RELEASE of 10", same("RL.RELEASE K req-00000004"), leases_of(10), 1, **once)
+    yield Call("RL.PEEK of LEASE of 10", same("RL.PEEK K LEASE 20 1d x"), leases_of(10), 1)
+
+
 def total(number, _):
     return number
 
@@ -182,6 +218,7 @@ LIMITER = [
         warm_up=100,
         rounds=2000,
     ),
+    *lease_calls(),
     *calls_on_new_keys(),
 ]
 

@@ -1,5 +1,6 @@
 //! What a call comes to: the modes of charging and the seven integers, for any algorithm.
 
+use super::lease::LeaseEdit;
 use super::limiter::Limiter;
 use super::log::Edit;
 use super::quota::{MAX_USED, Quota};
@@ -16,6 +17,8 @@ pub enum Mode {
     Force,
     /// As much as fits is charged (`PARTIAL`).
     Partial,
+    /// Leases only: nothing new is taken, what is held is renewed (`RENEW`).
+    Renew,
 }
 
 /// What a caller asks of a limiter.
@@ -65,6 +68,13 @@ impl Verdict {
     #[must_use]
     pub fn denies(&self) -> bool {
         self.allowed == 0 && self.charge == 0
+    }
+
+    /// One unit, which is granted or not.
+    #[must_use]
+    pub fn of_one(allowed: bool) -> Self {
+        let allowed = i64::from(allowed);
+        Self { allowed, charge: allowed, awaited: 1 }
     }
 }
 
@@ -166,6 +176,8 @@ pub enum Change {
     Text,
     /// The log is edited.
     Log(Edit),
+    /// A lease is taken or renewed.
+    Lease(LeaseEdit),
 }
 
 /// Judges `charge`, and carries out on `limiter` as much of the verdict as `extent` says.
@@ -212,7 +224,7 @@ fn judge(used: i64, limit: i64, charge: &Charge) -> Result<Verdict, Undecided> {
         return Ok(verdict(i64::from(fits), 0, 0));
     }
     Ok(match mode {
-        Mode::Whole => verdict(i64::from(fits), if fits { cost } else { 0 }, cost),
+        Mode::Whole | Mode::Renew => verdict(i64::from(fits), if fits { cost } else { 0 }, cost),
         Mode::Force if used.saturating_add(cost) > MAX_USED => return Err(Undecided::TooMuch),
         Mode::Force => verdict(i64::from(fits), cost, cost),
         Mode::Partial => {

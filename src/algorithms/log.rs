@@ -12,7 +12,7 @@ const TOTALS: i64 = 1_000_000_000_000_000_000;
 pub const EARLIEST: Time = Time::from_us(1_000_000_000_000_000);
 
 /// Scores up to here may be ours: the last whole number that a double tells from its neighbours, in the year 2255.
-const LATEST: Time = Time::from_us(1 << 53);
+pub const LATEST: Time = Time::from_us(1 << 53);
 
 /// One call in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

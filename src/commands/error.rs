@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
-use crate::algorithms::{MAX_MONTHS, MAX_UNITS, MAX_USED};
+use crate::algorithms::{MAX_ID, MAX_MONTHS, MAX_UNITS, MAX_USED};
 use crate::server::{Kind, NoAccess, Reply, ReplyWriter};
 use crate::state::StateError;
 
@@ -42,6 +42,8 @@ pub enum Error {
     SameLimitTwice(&'static str),
     /// A sliding log and another limit on one key.
     LogNotAlone,
+    /// A lease and another limit on one key.
+    LeaseNotAlone,
     /// A key in two roles: its name.
     TwoRoles(Shown),
     /// The key of an override holds anything else: its name, what the number is, whether a bucket's refill may follow, and
@@ -49,8 +51,8 @@ pub enum Error {
     BadOverride(Shown, &'static str, bool, Option<Shown>),
     /// The server did not create a block.
     NoBlock,
-    /// What keeps a limiter from being read or stored; whether it is a log.
-    State(StateError, bool),
+    /// What keeps a limiter from being read or stored; its algorithm's name, if that has its keys alone.
+    State(StateError, Option<&'static str>),
     /// The call must not touch its keys.
     NoAccess(NoAccess),
     /// Any of these, in one of several limits: its number from 1 on, its algorithm's name, and what.
@@ -76,6 +78,8 @@ pub enum Accepts {
     Key,
     /// A key, and a duration after it.
     KeyAndDuration,
+    /// The id of a lease's holder.
+    Id,
 }
 
 /// A caller's word as errors repeat it: the beginning of it, escaped.
@@ -99,6 +103,9 @@ const WITH_UNIT: &str = "a whole number with a unit ms, s, m, h or d";
 
 /// The server's texts for errors that it answers by itself elsewhere.
 const WRONG_TYPE: &str = "Operation against a key holding the wrong kind of value";
+
+/// A key of the type that a limiter lives in, which holds something else.
+const OTHER_DATA: &str = "key holds other data";
 
 impl Shown {
     /// The beginning of `word`.
@@ -185,6 +192,9 @@ impl Error {
             Self::LogNotAlone => {
                 "a SLIDINGLOG must have its key alone: give the other limits another key".into()
             }
+            Self::LeaseNotAlone => {
+                "a LEASE must have its key alone: give the other limits another key".into()
+            }
             Self::TwoRoles(key) => {
                 format!("key {key} must have one use in a call: a limit's, a BLOCK's or an OVERRIDE's").into()
             }
@@ -192,7 +202,7 @@ impl Error {
                 of_override(key, limit, *has_refill, got.as_ref())
             }
             Self::NoBlock => "the server did not store the block".into(),
-            Self::State(error, is_log) => of_state(error, *is_log),
+            Self::State(error, alone) => of_state(error, *alone),
             Self::NoAccess(NoAccess::NoPermission) => "No permissions to access a key".into(),
             Self::NoAccess(NoAccess::CrossSlot) => "Keys in request don't hash to the same slot".into(),
             Self::NoAccess(NoAccess::TryAgain) => "Multiple keys request during rehashing of slot".into(),
@@ -209,16 +219,21 @@ fn of_override(key: &Shown, limit: &str, has_refill: bool, got: Option<&Shown>) 
     format!("OVERRIDE key {key} must hold a whole number from 0 to {MAX_UNITS}{or_both}, not {got}").into()
 }
 
-fn of_state(error: &StateError, is_log: bool) -> Cow<'static, str> {
+fn of_state(error: &StateError, alone: Option<&str>) -> Cow<'static, str> {
     match error {
-        StateError::WrongType(Kind::SortedSet) if !is_log => {
-            format!("{WRONG_TYPE}: if it is a SLIDINGLOG's, a SLIDINGLOG must have its key alone").into()
-        }
-        StateError::WrongType(Kind::Hash) if is_log => {
-            format!("{WRONG_TYPE}: if it is other limiters', a SLIDINGLOG must have its key alone").into()
-        }
-        StateError::WrongType(_) => WRONG_TYPE.into(),
-        StateError::OtherData => "key holds other data".into(),
+        StateError::WrongType(kind) => match (kind, alone) {
+            (Kind::SortedSet, None) => {
+                format!("{WRONG_TYPE}: if it is a SLIDINGLOG's or a LEASE's, that must have its key alone")
+                    .into()
+            }
+            (Kind::Hash, Some(alone)) => {
+                format!("{WRONG_TYPE}: if it is other limiters', a {alone} must have its key alone").into()
+            }
+            _ => WRONG_TYPE.into(),
+        },
+        StateError::OtherData => OTHER_DATA.into(),
+        StateError::Log => format!("{OTHER_DATA}: a SLIDINGLOG, which must have its key alone").into(),
+        StateError::Leases => format!("{OTHER_DATA}: leases, and a LEASE must have its key alone").into(),
         StateError::BadField(field) => format!("field {} holds other data", Shown::of(field)).into(),
         StateError::TooMuch => format!("COST must not take the used units above {MAX_USED}").into(),
         StateError::NotDone => "the server did not store the limiter's new state".into(),
@@ -253,6 +268,7 @@ impl Display for Accepts {
             Self::OffsetOfMonths => write!(f, "{WITH_UNIT}, from -24h to 27d with months"),
             Self::Key => write!(f, "a key not called BLOCK or OVERRIDE"),
             Self::KeyAndDuration => write!(f, "a key not called BLOCK or OVERRIDE, and a duration"),
+            Self::Id => write!(f, "1 to {MAX_ID} bytes"),
             Self::Name => {
                 write!(f, "a name of 1 to {MAX_NAME} of A-Z a-z 0-9 _ . - other than KEY, BLOCK and OVERRIDE")
             }

@@ -346,7 +346,7 @@ impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
     fn error_of_key(self, error: StateError, key: usize) -> Error {
         match self.specs.iter().enumerate().find(|(_, spec)| spec.key == key) {
             Some((index, spec)) => of_limit(error, spec, self.several(index)),
-            None => Error::State(error, false),
+            None => Error::State(error, None),
         }
     }
 }
@@ -354,7 +354,8 @@ impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
 /// An error of a limit, which is named by its index if there are several.
 #[cold]
 fn of_limit(error: StateError, spec: &Spec<'_>, index: Option<usize>) -> Error {
-    let error = Error::State(error, matches!(spec.grammar.storage, Storage::Log));
+    let is_alone = !matches!(spec.grammar.storage, Storage::Field(_));
+    let error = Error::State(error, is_alone.then_some(spec.grammar.word));
     match index {
         Some(index) => error.in_limit(index, spec.grammar.word),
         None => error,

@@ -18,6 +18,8 @@ pub struct Grammar {
     pub refill: Option<Argument>,
     /// The window or period.
     pub window: Argument,
+    /// The id of a holder, of leases.
+    pub id: Option<Argument>,
     /// The words that may follow.
     pub options: Options,
 }
@@ -69,6 +71,8 @@ pub enum OptionPart {
     Block,
     /// Where other numbers may be.
     Override,
+    /// That nothing new is taken.
+    Renew,
 }
 
 impl OptionPart {
@@ -146,15 +150,21 @@ static BLOCK: Choice = Choice {
     },
 };
 
-static OVERRIDE: Choice = Choice {
-    part: OptionPart::Override,
-    help: Argument {
-        token: Some("OVERRIDE"),
-        optional: true,
-        summary: Some("A key whose value, if it exists, takes the place of the limit"),
-        ..Argument::new("okey", ArgumentKind::Key(2))
-    },
-};
+/// `OVERRIDE`, whose key is found by the key spec of that index.
+const fn override_at(spec: usize) -> Choice {
+    Choice {
+        part: OptionPart::Override,
+        help: Argument {
+            token: Some("OVERRIDE"),
+            optional: true,
+            summary: Some("A key whose value, if it exists, takes the place of the limit"),
+            ..Argument::new("okey", ArgumentKind::Key(spec))
+        },
+    }
+}
+
+static OVERRIDE: Choice = override_at(2);
+static OVERRIDE_OF_LEASE: Choice = override_at(1);
 
 static ALIGN: Choice = Choice {
     part: OptionPart::Align,
@@ -183,6 +193,7 @@ impl Words for TokenBucket {
         limit: CAPACITY,
         refill: Some(REFILL),
         window: PERIOD,
+        id: None,
         options: Options::of(const { &[&COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
@@ -197,6 +208,7 @@ impl Words for LeakyBucket {
         limit: CAPACITY,
         refill: Some(LEAK),
         window: PERIOD,
+        id: None,
         options: Options::of(const { &[&COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
@@ -211,6 +223,7 @@ impl Words for Fixed {
         limit: LIMIT,
         refill: None,
         window: WINDOW_OR_MONTHS,
+        id: None,
         options: Options::of(const { &[&ALIGN, &COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
@@ -225,6 +238,7 @@ impl Words for SlidingCounter {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
+        id: None,
         options: Options::of(const { &[&COST, &MODE, &NAME, &BLOCK, &OVERRIDE] }),
     };
 }
@@ -239,7 +253,41 @@ impl Words for SlidingLog {
         limit: LIMIT,
         refill: None,
         window: WINDOW,
+        id: None,
         options: Options::of(const { &[&COST, &MODE, &BLOCK, &OVERRIDE] }),
+    };
+}
+
+const MOST_HOLDERS: Argument = required("limit", ArgumentKind::Integer, "Most holders at a time: 0 to 10^12");
+const TTL: Argument = required(
+    "ttl",
+    ArgumentKind::String,
+    "How long the lease counts: a whole number with a unit ms, s, m, h or d, up to 3660d",
+);
+const ID: Argument = required("id", ArgumentKind::String, "The holder's id: 1 to 128 bytes, one a holder");
+
+static RENEW: Choice = Choice {
+    part: OptionPart::Renew,
+    help: Argument {
+        token: Some("RENEW"),
+        optional: true,
+        summary: Some("Only renews: is denied where the lease has ended"),
+        ..Argument::new("renew", ArgumentKind::Token)
+    },
+};
+
+/// `LEASE limit ttl id [RENEW]`
+pub enum Lease {}
+
+impl Words for Lease {
+    const GRAMMAR: &'static Grammar = &Grammar {
+        word: "LEASE",
+        storage: Storage::Leases,
+        limit: MOST_HOLDERS,
+        refill: None,
+        window: TTL,
+        id: Some(ID),
+        options: Options::of(const { &[&RENEW, &OVERRIDE_OF_LEASE] }),
     };
 }
 
@@ -250,18 +298,19 @@ pub static GRAMMARS: &[&Grammar] = &[
     Fixed::GRAMMAR,
     SlidingCounter::GRAMMAR,
     SlidingLog::GRAMMAR,
+    Lease::GRAMMAR,
 ];
 
 impl Grammar {
     /// The arguments after the key, as COMMAND DOCS shows them.
     pub fn arguments(&'static self) -> impl Iterator<Item = &'static Argument> {
-        let required = [Some(&self.limit), self.refill.as_ref(), Some(&self.window)];
+        let required = [Some(&self.limit), self.refill.as_ref(), Some(&self.window), self.id.as_ref()];
         required.into_iter().flatten().chain(self.options.choices.iter().map(|choice| &choice.help))
     }
 
     /// Whether limits take the options of `part`.
     #[must_use]
-    pub fn has(&self, part: OptionPart) -> bool {
+    pub const fn has(&self, part: OptionPart) -> bool {
         self.options.parts & part.bit() != 0
     }
 }

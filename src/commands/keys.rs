@@ -18,6 +18,8 @@ pub enum Role {
     Fields,
     /// It is a sliding log's, which has it alone.
     Log,
+    /// It is leases', which have it alone.
+    Leases,
     /// While it exists, limits that name it are blocked.
     Block,
     /// What it holds takes the place of a limit's numbers.
@@ -31,6 +33,7 @@ impl Role {
         match grammar.storage {
             Storage::Field(_) => Self::Fields,
             Storage::Log => Self::Log,
+            Storage::Leases => Self::Leases,
         }
     }
 
@@ -38,7 +41,7 @@ impl Role {
     #[must_use]
     #[inline(always)]
     pub fn is_limiters(self) -> bool {
-        matches!(self, Self::Fields | Self::Log)
+        matches!(self, Self::Fields | Self::Log | Self::Leases)
     }
 
     /// What a call that opens its limiters' keys for `access` does with a key in this role.
@@ -165,8 +168,15 @@ fn check_roles(one: Role, other: Role, name: &[u8]) -> Result<(), Error> {
         (Role::Block | Role::Override, _) | (_, Role::Block | Role::Override) => {
             Err(Error::TwoRoles(Shown::of(name)))
         }
-        _ => Err(Error::LogNotAlone),
+        _ => Err(not_alone(one, other)),
     }
+}
+
+/// Two limits on one key, of which one must have it alone.
+#[cold]
+#[must_use]
+pub fn not_alone(one: Role, other: Role) -> Error {
+    if one == Role::Leases || other == Role::Leases { Error::LeaseNotAlone } else { Error::LogNotAlone }
 }
 
 /// The keys of one limit: its own, which is the first argument, and those of its block and override.

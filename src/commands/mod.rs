@@ -11,6 +11,7 @@ pub mod grammar;
 pub mod keys;
 mod limit;
 pub mod parser;
+mod release;
 pub mod request;
 pub mod table;
 mod throttle;

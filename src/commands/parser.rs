@@ -6,7 +6,9 @@ use super::error::{Accepts, Error, MAX_DURATION_DAYS, MAX_NAME};
 use super::grammar::{Grammar, OptionPart};
 use super::keys::{Keys, Role};
 use crate::algorithms::decision::{Charge, Mode};
-use crate::algorithms::{MAX_MONTHS, MAX_UNITS, Quota, Span, Time, months_of, text, window_of_months};
+use crate::algorithms::{
+    MAX_ID, MAX_MONTHS, MAX_UNITS, Quota, Span, Time, months_of, text, window_of_months,
+};
 use crate::state::Storage;
 
 /// One limit that a caller names: what to hold to, and what to charge.
@@ -20,7 +22,7 @@ pub struct Spec<'w> {
     pub quota: Quota,
     /// What to charge.
     pub charge: Charge,
-    /// The name that tells it from others of its kind; may be empty.
+    /// The name that tells it from others of its kind; may be empty. Of a lease, the holder's id.
     pub name: &'w [u8],
     /// What blocks it.
     pub block: Option<Block>,
@@ -93,6 +95,7 @@ enum OptionWord {
     As,
     Block,
     Override,
+    Renew,
 }
 
 impl OptionWord {
@@ -107,6 +110,7 @@ impl OptionWord {
             (5, b'B') => only(Self::Block),
             (5, b'F') => only(Self::Force),
             (6, b'O') => only(Self::Offset),
+            (5, b'R') => only(Self::Renew),
             (7, b'P') => only(Self::Partial),
             (8, b'O') => only(Self::Override),
             _ => None,
@@ -124,6 +128,7 @@ impl OptionWord {
             Self::As => "AS",
             Self::Block => BLOCK,
             Self::Override => OVERRIDE,
+            Self::Renew => "RENEW",
         }
     }
 
@@ -136,12 +141,13 @@ impl OptionWord {
             Self::As => OptionPart::Name,
             Self::Block => OptionPart::Block,
             Self::Override => OptionPart::Override,
+            Self::Renew => OptionPart::Renew,
         }
     }
 
     /// A bit of its own.
-    fn bit(self) -> u8 {
-        1_u8.wrapping_shl(self as u32)
+    fn bit(self) -> u16 {
+        1_u16.wrapping_shl(self as u32)
     }
 }
 
@@ -183,6 +189,9 @@ impl<'w> Spec<'w> {
             return self.read_months(word, reader, keys);
         };
         self.quota.window = window;
+        if let Some(id) = &self.grammar.id {
+            self.name = holder_id(id.name, reader.take())?;
+        }
         if reader.peek().is_some() { self.read_options(reader, keys) } else { Ok(()) }
     }
 
@@ -214,7 +223,7 @@ impl<'w> Spec<'w> {
     pub fn has_state_of(&self, other: &Self) -> bool {
         let tag = |spec: &Self| match &spec.grammar.storage {
             Storage::Field(algorithm) => Some(algorithm.tag(&spec.quota)),
-            Storage::Log => None,
+            Storage::Log | Storage::Leases => None,
         };
         self.quota.window == other.quota.window && self.name == other.name && tag(self) == tag(other)
     }
@@ -246,6 +255,7 @@ impl<'w> Spec<'w> {
                 }
                 OptionWord::Force => self.charge.mode = Mode::Force,
                 OptionWord::Partial => self.charge.mode = Mode::Partial,
+                OptionWord::Renew => self.charge.mode = Mode::Renew,
                 OptionWord::As => self.name = limiter_name(name, reader.take())?,
                 OptionWord::Block => self.block = Some(read_block(reader, keys)?),
                 OptionWord::Override => {
@@ -400,4 +410,14 @@ fn limiter_name<'w>(option: &'static str, word: Option<&'w [u8]>) -> Result<&'w 
             && !NOT_NAMES.iter().any(|name| is(word, name))
     };
     word.filter(fits).ok_or_else(|| Error::argument(option, Accepts::Name, word))
+}
+
+/// The id of a lease's holder: any bytes.
+///
+/// # Errors
+///
+/// What it accepts.
+pub fn holder_id<'w>(name: &'static str, word: Option<&'w [u8]>) -> Result<&'w [u8], Error> {
+    let fits = |word: &&[u8]| (1..=MAX_ID).contains(&word.len());
+    word.filter(fits).ok_or_else(|| Error::argument(name, Accepts::Id, word))
 }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::error::{Error, MAX_LIMITS, Shown};
 use super::grammar::{GRAMMARS, Grammar, all_algorithms};
-use super::keys::{KeyList, Keys as _, KeysOfOne, Role};
+use super::keys::{KeyList, Keys as _, KeysOfOne, Role, not_alone};
 use super::parser::{BLOCK, KEY, OVERRIDE, Reader, Spec, is};
 use crate::algorithms::decision::Mode;
 
@@ -129,8 +129,8 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
             return Err(Error::ModeNotHere(word, without.command));
         }
         if !is_new {
-            if role == Role::Log {
-                return Err(Error::LogNotAlone);
+            if role != Role::Fields {
+                return Err(not_alone(role, role));
             }
             if others.iter().any(|other| other.key == key && spec.has_state_of(other)) {
                 return Err(Error::SameLimitTwice(grammar.word));

@@ -1,9 +1,10 @@
 //! The one table of commands: registration, COMMAND DOCS and the check of the docs all read it.
 
 use super::all::{All, Peek};
-use super::grammar::{self, Grammar};
+use super::grammar::{self, Grammar, OptionPart};
 use super::limit::OneLimit;
 use super::parser::{BLOCK, KEY as KEY_WORD, OVERRIDE};
+use super::release::Release;
 use super::throttle::Throttle;
 use crate::server::{Access, BeginSearch, Command, EntryPoint, Found, KeySpec, entry_point};
 
@@ -34,28 +35,33 @@ enum Words {
 }
 
 const WRITES: &str = "write deny-oom fast";
+const FREES: &str = "write fast";
 const WRITES_KEYS_BY_API: &str = "write deny-oom fast getkeys-api";
 const READS_KEYS_BY_API: &str = "readonly fast getkeys-api";
 
-const ONE_WRITTEN: &[KeySpec] =
-    &[KeySpec { begin: BeginSearch::Index(1), access: Access::Write, found: Found::All }];
+const ONE_WRITTEN: &[KeySpec] = &[FIRST_WRITTEN];
 
-/// A limit's own key, and those of its block and override, which follow its words: `arity` is that of a call without them.
-const fn one_guarded(arity: i32) -> [KeySpec; 3] {
-    let options = arity.saturating_neg();
-    [
-        KeySpec { begin: BeginSearch::Index(1), access: Access::Write, found: Found::All },
-        KeySpec {
-            begin: BeginSearch::Keyword(BLOCK, options),
-            access: Access::Write,
-            found: Found::AllByItself,
-        },
-        KeySpec {
-            begin: BeginSearch::Keyword(OVERRIDE, options),
-            access: Access::Read,
-            found: Found::AllByItself,
-        },
-    ]
+const FIRST_WRITTEN: KeySpec =
+    KeySpec { begin: BeginSearch::Index(1), access: Access::Write, found: Found::All };
+
+/// The key of an option among the words from a position on.
+const fn of_option(word: &'static str, from: i32, access: Access) -> KeySpec {
+    KeySpec { begin: BeginSearch::Keyword(word, from), access, found: Found::AllByItself }
+}
+
+/// A limit's own key, and those of its options; `arity` is that of a call without them.
+const fn keys_of_limit<W: grammar::Words, const ARITY: i32>() -> &'static [KeySpec] {
+    if W::GRAMMAR.has(OptionPart::Block) {
+        const {
+            &[
+                FIRST_WRITTEN,
+                of_option(BLOCK, ARITY.saturating_neg(), Access::Write),
+                of_option(OVERRIDE, ARITY.saturating_neg(), Access::Read),
+            ]
+        }
+    } else {
+        const { &[FIRST_WRITTEN, of_option(OVERRIDE, ARITY.saturating_neg(), Access::Read)] }
+    }
 }
 
 /// The first key, and one after the word KEY; there may be more of those than a spec can say.
@@ -95,7 +101,7 @@ const fn limit<W: grammar::Words, const ARITY: i32>(
         summary,
         complexity,
         since: "0.1.0",
-        key_specs: const { &one_guarded(ARITY) },
+        key_specs: keys_of_limit::<W, ARITY>(),
         words: Words::Limit(W::GRAMMAR),
         acl_categories: "write fast",
     }
@@ -124,13 +130,37 @@ pub static COMMANDS: &[Row] = &[
         "Counts exactly the units of the last window, by remembering every call in it",
         "O(log N) with N calls in the log; to give back, O(log N + M) with M calls taken back",
     ),
+    limit::<grammar::Lease, -5>(
+        "RL.LEASE",
+        "Takes or renews a lease: at most so many holders at a time, each for a while",
+        "O(log N) with N leases on the key",
+    ),
+    Row {
+        name: "RL.RELEASE",
+        entry_point: entry_point::<Release>,
+        flags: FREES,
+        arity: -3,
+        summary: "Gives leases back before they end",
+        complexity: "O(M log N) with M ids and N leases on the key",
+        since: "0.1.0",
+        key_specs: ONE_WRITTEN,
+        words: Words::Listed(&[
+            &KEY,
+            &Argument {
+                multiple: true,
+                summary: Some("The id that the lease was taken with"),
+                ..Argument::new("id", ArgumentKind::String)
+            },
+        ]),
+        acl_categories: "write fast",
+    },
     Row {
         name: "RL.ALL",
         entry_point: entry_point::<All>,
         flags: WRITES_KEYS_BY_API,
         arity: -5,
         summary: "Charges several limits at one instant, all or none",
-        complexity: "O(N) with N limits; as for RL.SLIDINGLOG where that is one of them",
+        complexity: "O(N) with N limits; as for RL.SLIDINGLOG and RL.LEASE where they are among them",
         since: "0.1.0",
         key_specs: &several_keys(Access::Write),
         words: Words::Listed(&[&KEY, &SPEC, &FURTHER_KEYS]),
@@ -142,7 +172,7 @@ pub static COMMANDS: &[Row] = &[
         flags: READS_KEYS_BY_API,
         arity: -5,
         summary: "Tells what RL.ALL would answer, and charges nothing",
-        complexity: "O(N) with N limits; as for RL.SLIDINGLOG where that is one of them",
+        complexity: "O(N) with N limits; as for RL.SLIDINGLOG and RL.LEASE where they are among them",
         since: "0.1.0",
         key_specs: &several_keys(Access::Read),
         words: Words::Listed(&[&KEY, &SPEC, &FURTHER_KEYS]),

@@ -76,8 +76,10 @@ required! {
     RedisModule_ZsetRangeCurrentElement
     RedisModule_ZsetRangeEndReached
     RedisModule_ZsetRangeNext
+    RedisModule_ZsetRangePrev
     RedisModule_ZsetRangeStop
     RedisModule_ZsetRem
+    RedisModule_ZsetScore
 }
 
 pub(super) use api;

@@ -20,6 +20,7 @@ pub const NEEDED: &[&CStr] = &[
     c"UNLINK",
     c"ZADD",
     c"ZCOUNT",
+    c"ZRANGE",
     c"ZREM",
     c"ZREMRANGEBYRANK",
     c"ZREMRANGEBYSCORE",
@@ -61,6 +62,27 @@ impl CallReply {
         // SAFETY: the reply is a live string; its text lives as long as it does.
         unsafe {
             let start = api!(RedisModule_CallReplyStringPtr)(self.0.as_ptr(), &raw mut length);
+            (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast::<u8>(), length))
+        }
+    }
+
+    /// The text of the element of that index of an array reply, where that is a string.
+    #[must_use]
+    pub fn string_at(&self, index: usize) -> Option<&[u8]> {
+        if !self.is(raw::REDISMODULE_REPLY_ARRAY) {
+            return None;
+        }
+        // SAFETY: the reply is a live array; its element, which is not freed by itself, lives as long, and so does its text.
+        unsafe {
+            let element = api!(RedisModule_CallReplyArrayElement)(self.0.as_ptr(), index);
+            let is_string = !element.is_null()
+                && isize::try_from(api!(RedisModule_CallReplyType)(element))
+                    == Ok(raw::REDISMODULE_REPLY_STRING);
+            if !is_string {
+                return None;
+            }
+            let mut length = 0;
+            let start = api!(RedisModule_CallReplyStringPtr)(element, &raw mut length);
             (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast::<u8>(), length))
         }
     }

@@ -82,6 +82,12 @@ impl ReplyWriter {
     }
 }
 
+impl Reply for i64 {
+    fn write(&self, to: &ReplyWriter) {
+        to.integer(*self);
+    }
+}
+
 impl<const LENGTH: usize> Reply for [i64; LENGTH] {
     fn write(&self, to: &ReplyWriter) {
         to.integers(self);

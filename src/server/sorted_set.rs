@@ -45,6 +45,59 @@ impl Key<'_> {
         }
     }
 
+    /// The member before the one with the highest score.
+    #[must_use]
+    pub fn last_member_but_one(&self) -> Option<Member> {
+        if self.kind() != Kind::SortedSet {
+            return None;
+        }
+        // SAFETY: the handle is open on a sorted set; the iterator is stopped before any change.
+        unsafe {
+            api!(RedisModule_ZsetLastInScoreRange)(self.handle(), f64::NEG_INFINITY, f64::INFINITY, 0, 0);
+            let has_one = api!(RedisModule_ZsetRangeEndReached)(self.handle()) == 0
+                && api!(RedisModule_ZsetRangePrev)(self.handle()) != 0;
+            let member = if has_one { self.current_member() } else { None };
+            api!(RedisModule_ZsetRangeStop)(self.handle());
+            member
+        }
+    }
+
+    /// The score of a member of a sorted set; None where there is no such member or set.
+    #[must_use]
+    pub fn score_of(&self, member: &OwnedString) -> Option<f64> {
+        if self.kind() != Kind::SortedSet {
+            return None;
+        }
+        let mut score = 0.0;
+        // SAFETY: the handle is open on a sorted set, and the string is live.
+        done(unsafe { api!(RedisModule_ZsetScore)(self.handle(), member.as_ptr(), &raw mut score) })
+            .ok()
+            .map(|()| score)
+    }
+
+    /// How many members have a score above one; None if the server does not count. A range over them has ended.
+    #[must_use]
+    pub fn count_above(&self, score: &Score<'_>) -> Option<usize> {
+        let above = [b"(", score.text].concat();
+        usize::try_from(self.call(c"ZCOUNT", &[&above, b"+inf"])?.integer()?).ok()
+    }
+
+    /// The member that so many come before. A range over them has ended.
+    #[must_use]
+    pub fn member_at(&self, rank: usize) -> Option<Member> {
+        if self.kind() != Kind::SortedSet {
+            return None;
+        }
+        let mut buffer = itoa::Buffer::new();
+        let rank = buffer.format(rank).as_bytes();
+        // Its name alone: how a score is written differs between servers and protocols.
+        let reply = self.call(c"ZRANGE", &[rank, rank])?;
+        // SAFETY: there is an open key, so the module has loaded.
+        let text = unsafe { OwnedString::new(reply.string_at(0)?) };
+        let score = self.score_of(&text)?;
+        Some(Member { text, score })
+    }
+
     /// Whether a member has a score below this one.
     #[must_use]
     pub fn has_members_below(&self, score: f64) -> bool {
@@ -184,8 +237,17 @@ impl Key<'_> {
     ///
     /// [`NotDone`] if it is not there.
     pub fn remove_member(&self, member: &OwnedString) -> Result<(), NotDone> {
-        let removed = self.remove_here(std::slice::from_ref(member));
-        let all = if removed.is_empty() { Err(NotDone) } else { Ok(()) };
+        self.remove_members(std::slice::from_ref(member))
+    }
+
+    /// Removes members of a sorted set; it goes with its last.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`] if one of them is not there; the others are removed.
+    pub fn remove_members(&self, members: &[OwnedString]) -> Result<(), NotDone> {
+        let removed = self.remove_here(members);
+        let all = if removed.len() == members.len() { Ok(()) } else { Err(NotDone) };
         self.replicate_removed(removed);
         all
     }

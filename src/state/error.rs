@@ -10,6 +10,10 @@ pub enum StateError {
     WrongType(Kind),
     /// The key's type fits, but what it holds is not a limiter's.
     OtherData,
+    /// The same; and it is a sliding log.
+    Log,
+    /// The same; and it is leases.
+    Leases,
     /// A limiter's field, by its name, whose value is not a limiter's.
     BadField(Vec<u8>),
     /// A forced cost beyond what can be counted.

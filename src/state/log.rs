@@ -1,9 +1,10 @@
 //! A sliding log in a sorted set: an entry's score is its instant in microseconds, its member the running total, and
 //! `:units` after it unless that is one.
 
+use super::score::{instant, score, with_score};
 use crate::algorithms::text;
 use crate::algorithms::{Dropped, EARLIEST, Edit, Entry, Log, OtherData, Time};
-use crate::server::{Call, Key, Member, NotDone, OwnedString, Score};
+use crate::server::{Call, Key, Member, NotDone, OwnedString};
 
 /// The log that a sorted set holds.
 #[derive(Clone, Copy)]
@@ -55,16 +56,6 @@ pub fn commit(call: &Call<'_>, key: &Key<'_>, edit: &Edit) -> Result<(), NotDone
     }
 }
 
-fn with_score<T>(at: Time, then: impl FnOnce(&Score<'_>) -> T) -> T {
-    then(&Score { value: score(at), text: itoa::Buffer::new().format(at.us()).as_bytes() })
-}
-
-/// Exact until the year 2255.
-#[allow(clippy::cast_precision_loss)]
-fn score(time: Time) -> f64 {
-    time.us() as f64
-}
-
 /// The member that stands for an entry.
 fn member(call: &Call<'_>, entry: &Entry) -> OwnedString {
     let mut total = itoa::Buffer::new();
@@ -75,16 +66,16 @@ fn member(call: &Call<'_>, entry: &Entry) -> OwnedString {
     call.string(&[total, b":", itoa::Buffer::new().format(entry.units).as_bytes()].concat())
 }
 
+/// Whether a member is an entry.
+pub fn is_entry(member: &Member) -> bool {
+    entry(member).is_some()
+}
+
 /// The entry that a member is; None if it is none of ours, whose score is a whole number and whose text is as [`member`]
 /// writes it.
 #[inline(always)]
 fn entry(of: &Member) -> Option<Entry> {
-    // Saturates where a score was never a time; `checked` refuses that.
-    #[allow(clippy::cast_possible_truncation)]
-    let at = Time::from_us(of.score as i64);
-    if score(at).to_bits() != of.score.to_bits() {
-        return None;
-    }
+    let at = instant(of.score)?;
     let bytes = of.text.bytes();
     // No number begins with 0 but 0 itself.
     if let [b'0', b'0'..=b'9', ..] = bytes {

@@ -4,9 +4,11 @@ use super::error::StateError;
 use super::expiry::expire;
 use super::field::{self, Field};
 use super::field_name::field_name;
+use super::lease::{self, SortedSetLeases};
 use super::log::{self, SortedSetLog};
+use super::other_data::{no_leases, no_log};
 use crate::algorithms::decision::{Change, Charge, Extent, Outcome, Undecided};
-use crate::algorithms::{FieldAlgorithm, Quota, SlidingLog, Time};
+use crate::algorithms::{FieldAlgorithm, LeaseSet, Quota, SlidingLog, Time};
 use crate::server::{Call, Key, Kind};
 
 /// Where an algorithm keeps its state.
@@ -16,6 +18,8 @@ pub enum Storage {
     Field(FieldAlgorithm),
     /// In a sorted set of its own: the sliding log.
     Log,
+    /// In a sorted set of their own: leases, each named by its holder's id.
+    Leases,
 }
 
 /// What tells a limiter from the others on its key, besides its quota.
@@ -35,6 +39,8 @@ pub enum Stored<'k, 'call> {
     Field(&'static FieldAlgorithm, Field),
     /// In a log.
     Log(SlidingLog<SortedSetLog<'k, 'call>>),
+    /// Leases.
+    Leases(Box<LeaseSet<SortedSetLeases<'k, 'call>>>),
 }
 
 impl<'k, 'call> Stored<'k, 'call> {
@@ -59,10 +65,12 @@ impl<'k, 'call> Stored<'k, 'call> {
             }
             Storage::Log => match key.kind() {
                 Kind::Empty | Kind::SortedSet => {
-                    Ok(Self::Log(SlidingLog::open(SortedSetLog(key), quota, now)?))
+                    let log = SlidingLog::open(SortedSetLog(key), quota, now);
+                    Ok(Self::Log(log.map_err(|_| no_log(key))?))
                 }
                 kind => Err(StateError::WrongType(kind)),
             },
+            Storage::Leases => Ok(Self::Leases(read_leases(call, key, identity.name, now)?)),
         }
     }
 
@@ -71,7 +79,7 @@ impl<'k, 'call> Stored<'k, 'call> {
     pub fn is_found(&self) -> bool {
         match self {
             Self::Field(_, field) => field.is_found(),
-            Self::Log(_) => true,
+            Self::Log(_) | Self::Leases(_) => true,
         }
     }
 
@@ -94,13 +102,32 @@ impl<'k, 'call> Stored<'k, 'call> {
                 algorithm.decide(quota, field.stored(), now, charge, extent, outcome)
             }
             Self::Log(log) => log.decide(quota, charge, extent, outcome),
+            Self::Leases(leases) => leases.decide(quota, charge, extent, outcome),
         };
         decided.map_err(|undecided| match (undecided, self) {
             (Undecided::TooMuch, _) => StateError::TooMuch,
             (Undecided::TooLong, _) => StateError::NotDone,
             (Undecided::BadState, Self::Field(_, field)) => StateError::BadField(field.name().to_vec()),
-            (Undecided::BadState, Self::Log(_)) => StateError::OtherData,
+            (Undecided::BadState, Self::Log(_) | Self::Leases(_)) => StateError::OtherData,
         })
+    }
+}
+
+/// Reads the leases that `key` holds, of which `id` names the caller's. Apart, and in a box, so that other limiters' states
+/// stay in registers.
+#[inline(never)]
+fn read_leases<'k, 'call>(
+    call: &Call<'call>,
+    key: &'k Key<'call>,
+    id: &[u8],
+    now: Time,
+) -> Result<Box<LeaseSet<SortedSetLeases<'k, 'call>>>, StateError> {
+    match key.kind() {
+        Kind::Empty | Kind::SortedSet => {
+            let leases = LeaseSet::open(SortedSetLeases::new(call, key, id), now);
+            leases.map(Box::new).map_err(|_| no_leases(key))
+        }
+        kind => Err(StateError::WrongType(kind)),
     }
 }
 
@@ -118,14 +145,21 @@ pub fn commit<'l>(
 ) -> Result<(), StateError> {
     let mut changed = false;
     for (limiter, outcome) in limiters.clone() {
-        if let (Stored::Log(_), Change::Log(edit)) = (limiter, &outcome.change) {
-            log::commit(call, key, edit)?;
-            changed = true;
+        match (limiter, &outcome.change) {
+            (Stored::Log(_), Change::Log(edit)) => {
+                log::commit(call, key, edit)?;
+                changed = true;
+            }
+            (Stored::Leases(leases), Change::Lease(edit)) => {
+                lease::commit(key, leases.leases(), edit, now)?;
+                changed = true;
+            }
+            _ => {}
         }
     }
     let fields = limiters.clone().filter_map(|(limiter, outcome)| match limiter {
         Stored::Field(_, field) => Some((field, outcome)),
-        Stored::Log(_) => None,
+        Stored::Log(_) | Stored::Leases(_) => None,
     });
     changed |= field::commit(call, key, fields.clone())?;
     let unused_after_ms =

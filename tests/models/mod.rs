@@ -2,5 +2,6 @@
 
 mod algorithms;
 mod calendar;
+mod leases;
 mod planted_logs;
 mod properties;

@@ -25,6 +25,7 @@ mod frozen;
 pub mod keyspace;
 mod line;
 mod load;
+pub mod memory_leases;
 pub mod memory_log;
 pub mod model;
 mod module;

@@ -66,6 +66,7 @@ impl Subject {
             Change::Unused => self.field = None,
             Change::Text => self.field = Some(outcome.text.as_bytes().to_vec()),
             Change::Log(edit) => self.log.apply(&edit),
+            Change::Lease(edit) => panic!("{edit:?}"),
         }
         Some(outcome.decision.integers().map(i128::from))
     }

@@ -212,6 +212,10 @@ fn charges_in_any_database_reach_the_replica() {
 
 /// Whether the reply says that nothing was to be charged.
 fn is_refused(words: &[String], reply: &Reply) -> bool {
+    if words[0] == "RL.RELEASE" {
+        // One that has ended is removed, and not counted.
+        return reply.is_err();
+    }
     let Ok(Value::Array(items)) = reply else { return true };
     let first = &items[0];
     match words[0].as_str() {
@@ -229,7 +233,7 @@ fn only_asks(words: &[String]) -> bool {
     zeros > 0 && zeros == limits
 }
 
-const LIMITS: [&str; 5] = ["TOKENBUCKET", "LEAKYBUCKET", "FIXED", "SLIDINGCOUNTER", "SLIDINGLOG"];
+const LIMITS: [&str; 6] = ["TOKENBUCKET", "LEAKYBUCKET", "FIXED", "SLIDINGCOUNTER", "SLIDINGLOG", "LEASE"];
 
 /// Checks that `effect` is one of the contract's, with absolute times, on one of `keys`.
 #[track_caller]
@@ -248,7 +252,10 @@ fn check_effect(effect: &Effect, keys: &[String], now_us: i64) {
         ["HDEL", _, ref fields @ ..] => fields.iter().for_each(|field| tag(field)),
         ["ZADD", _, score, member] => {
             assert!(number(score) > 1_000_000_000_000_000, "{effect:?}");
-            member.split(':').for_each(|part| assert!(number(part) >= 0));
+            match member.strip_prefix("L:") {
+                Some(holder) => assert!(!holder.is_empty()),
+                None => member.split(':').for_each(|part| assert!(number(part) >= 0)),
+            }
         }
         ["ZREM", _, ref members @ ..] => assert!(!members.is_empty()),
         ["ZREMRANGEBYRANK", _, "0", last] => assert!(number(last) >= 0),

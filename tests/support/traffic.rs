@@ -29,9 +29,10 @@ pub struct Traffic {
     steps_back: bool,
 }
 
-/// The keys that hold hashes, logs, and what no limiter wrote.
+/// The keys that hold hashes, logs, leases, and what no limiter wrote.
 const HASHES: u32 = 6;
 const LOGS: u32 = 4;
+const LEASES: u32 = 2;
 const FOREIGN: [&str; 4] = ["string", "list", "hash-of-others", "zset-of-others"];
 
 const WINDOWS: [&str; 6] = ["20ms", "1s", "10s", "1m", "1h", "7d"];
@@ -58,7 +59,8 @@ impl Traffic {
     pub fn keys() -> Vec<String> {
         let hashes = (0..HASHES).map(hash_key);
         let logs = (0..LOGS).map(log_key);
-        hashes.chain(logs).chain(FOREIGN.map(String::from)).collect()
+        let leases = (0..LEASES).map(lease_key);
+        hashes.chain(logs).chain(leases).chain(FOREIGN.map(String::from)).collect()
     }
 
     /// Commands that create the keys that no limiter may touch.
@@ -97,7 +99,8 @@ impl Traffic {
     /// The words of the next call.
     pub fn next_call(&mut self) -> Vec<String> {
         match self.below(100) {
-            0..65 => self.single(),
+            0..57 => self.single(),
+            57..65 => self.lease_or_release(),
             65..80 => self.several("RL.ALL"),
             80..88 => self.several("RL.PEEK"),
             88..95 => self.throttle(),
@@ -146,6 +149,9 @@ impl Traffic {
             if self.below(4) == 0 {
                 words.push(self.any_log_key());
                 words.extend(self.limit(true, modes));
+            } else if self.below(6) == 0 {
+                words.push(self.any_lease_key());
+                words.extend(self.lease());
             } else {
                 words.push(self.any_hash_key());
                 for _ in 0..self.between(1, 3) {
@@ -154,6 +160,30 @@ impl Traffic {
             }
         }
         words
+    }
+
+    fn lease_or_release(&mut self) -> Vec<String> {
+        let key = self.any_lease_key();
+        if self.below(5) == 0 {
+            return ["RL.RELEASE".into(), key, self.holder(), self.holder()].into();
+        }
+        let mut lease = self.lease();
+        let name = lease.remove(0);
+        [vec![format!("RL.{name}"), key], lease].concat()
+    }
+
+    /// The words of a SPEC that takes or renews a lease.
+    fn lease(&mut self) -> Vec<String> {
+        let limit = self.pick(&LIMITS).to_string();
+        let mut words = vec!["LEASE".into(), limit, self.pick(&WINDOWS).to_string(), self.holder()];
+        if self.below(5) == 0 {
+            words.push("RENEW".into());
+        }
+        words
+    }
+
+    fn holder(&mut self) -> String {
+        format!("holder-{}", self.below(12))
     }
 
     fn throttle(&mut self) -> Vec<String> {
@@ -170,6 +200,7 @@ impl Traffic {
     /// A call that is answered with an error.
     fn wrong(&mut self) -> Vec<String> {
         let (hash, log, foreign) = (self.any_hash_key(), self.any_log_key(), self.pick(&FOREIGN));
+        let lease = self.any_lease_key();
         let command = self.pick(&[
             "RL.FIXED {hash} 10 1",
             "RL.FIXED {hash} ten 1s",
@@ -179,6 +210,10 @@ impl Traffic {
             "RL.FIXED {hash}",
             "RL.TOKENBUCKET {hash} 10 0 1s",
             "RL.SLIDINGLOG {log} 10 1s AS name",
+            "RL.LEASE {lease} 10 1s x COST 2",
+            "RL.RELEASE {foreign} x",
+            "RL.ALL {lease} LEASE 10 1s x LEASE 10 1s y",
+            "RL.ALL {lease} LEASE 1000 1h x KEY {foreign} LEASE 10 1s y",
             "RL.ALL {hash} FIXED 10 1s FIXED 9 1s",
             "RL.ALL {hash} FIXED 10 1s PARTIAL",
             "RL.ALL {hash} FIXED 10 1s KEY {log} FIXED 1",
@@ -197,6 +232,7 @@ impl Traffic {
             .replace("{debtor}", &debtor)
             .replace("{hash}", &hash)
             .replace("{log}", &log)
+            .replace("{lease}", &lease)
             .replace("{foreign}", foreign);
         command.split(' ').map(String::from).collect()
     }
@@ -253,6 +289,10 @@ impl Traffic {
         log_key(self.below(LOGS))
     }
 
+    fn any_lease_key(&mut self) -> String {
+        lease_key(self.below(LEASES))
+    }
+
     fn below(&mut self, end: u32) -> u32 {
         self.rng.random_range(0..end)
     }
@@ -295,4 +335,8 @@ fn hash_key(number: u32) -> String {
 
 fn log_key(number: u32) -> String {
     format!("l{number}")
+}
+
+fn lease_key(number: u32) -> String {
+    format!("leases{number}")
 }

@@ -18,6 +18,7 @@ mod models;
 mod support;
 
 mod all_or_nothing;
+mod blocks;
 mod bounded;
 mod cl_throttle;
 mod clock;
@@ -35,6 +36,7 @@ mod key_routing;
 mod limiters;
 mod loading;
 mod operations_page;
+mod overrides;
 mod packaging;
 mod persistence;
 mod planted;

@@ -34,6 +34,10 @@ const HASHES: u32 = 6;
 const LOGS: u32 = 4;
 const FOREIGN: [&str; 4] = ["string", "list", "hash-of-others", "zset-of-others"];
 
+/// Keys that block, and keys that override, of which one holds what is no number.
+const BLOCKS: [&str; 3] = ["b0", "b1", "list"];
+const OVERRIDES: [&str; 5] = ["o0", "o1", "o2", "none", "hash-of-others"];
+
 const WINDOWS: [&str; 6] = ["20ms", "1s", "10s", "1m", "1h", "7d"];
 const LIMITS: [i64; 6] = [0, 1, 3, 10, 50, 1000];
 const FIELD_LIMITERS: [&str; 4] = ["TOKENBUCKET", "LEAKYBUCKET", "FIXED", "SLIDINGCOUNTER"];
@@ -54,7 +58,8 @@ impl Traffic {
     pub fn keys() -> Vec<String> {
         let hashes = (0..HASHES).map(hash_key);
         let logs = (0..LOGS).map(log_key);
-        hashes.chain(logs).chain(FOREIGN.map(String::from)).collect()
+        let others = FOREIGN.iter().chain(&BLOCKS[..2]).chain(&OVERRIDES[..3]).map(|&name| name.into());
+        hashes.chain(logs).chain(others).collect()
     }
 
     /// Commands that create the keys that no limiter may touch.
@@ -65,6 +70,9 @@ impl Traffic {
             format!("RPUSH {list} 1"),
             format!("HSET {hash} name 1"),
             format!("ZADD {zset} 1 1"),
+            "SET o0 20".into(),
+            "SET o1 5/40".into(),
+            "SET o2 many".into(),
         ]
         .map(|command| command.split(' ').map(String::from).collect())
         .into()
@@ -223,6 +231,16 @@ impl Traffic {
         }
         if !log && self.below(3) == 0 {
             words.extend(["AS".into(), self.pick(&["a", "b.2"]).to_string()]);
+        }
+        if self.below(4) == 0 {
+            // A key without an end blocks for good: seldom.
+            let block = if self.below(20) == 0 { BLOCKS[2] } else { self.pick(&BLOCKS[..2]) };
+            words.extend(["BLOCK", block, self.pick(&["5ms", "20ms", "300ms", "10s"])].map(String::from));
+        }
+        if self.below(6) == 0 {
+            let wrong = self.below(8) == 0;
+            let over = self.pick(if wrong { &OVERRIDES[2..] } else { &["o0", "o1", "none"] });
+            words.extend(["OVERRIDE".into(), over.to_string()]);
         }
         words
     }

@@ -16,7 +16,7 @@ fn benchmark() -> Command {
 fn calls_of_several_keys_on_io_threads_leave_the_server_alive() {
     let primary = Server::builder().config("io-threads", "4").config("appendonly", "yes").start();
     let replica = Server::builder().clock(&primary.clock).replica_of(&primary).start();
-    for call in [
+    for (call, count) in [
         "RL.ALL k__rand_int__ FIXED 1000000000 1h KEY j__rand_int__ TOKENBUCKET 1000000 5 1s",
         "RL.PEEK k__rand_int__ FIXED 1000000000 1h KEY j__rand_int__ TOKENBUCKET 1000000 5 1s",
         "RL.FIXED k__rand_int__ 1000000000 1h",
@@ -25,9 +25,12 @@ fn calls_of_several_keys_on_io_threads_leave_the_server_alive() {
         "RL.SLIDINGLOG d__rand_int__ 3 100ms BLOCK b__rand_int__ 5ms",
         "RL.ALL g__rand_int__ FIXED 1000000000 1h BLOCK b__rand_int__ 1ms KEY t__rand_int__ TOKENBUCKET 1000000 5 1s OVERRIDE o__rand_int__",
         "RL.PEEK g__rand_int__ FIXED 1000000000 1h BLOCK b__rand_int__ 1ms OVERRIDE o__rand_int__",
-    ] {
+    ]
+    .into_iter()
+    .zip(["30000"; 3].into_iter().chain(["8000"; 5]))
+    {
         let output = benchmark()
-            .args(["-p", &primary.port().to_string(), "-c", "16", "-P", "8", "-r", "30", "-n", "30000", "-q"])
+            .args(["-p", &primary.port().to_string(), "-c", "16", "-P", "8", "-r", "30", "-n", count, "-q"])
             .args(call.split(' '))
             .output()
             .unwrap(); // `make test` installs it.

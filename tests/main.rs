@@ -42,6 +42,7 @@ mod persistence;
 mod planted;
 mod pressure;
 mod random_commands;
+mod recipes;
 mod redis_cell_clients;
 mod refunds;
 mod replication;

@@ -233,7 +233,8 @@ impl Traffic {
             words.extend(["AS".into(), self.pick(&["a", "b.2"]).to_string()]);
         }
         if self.below(4) == 0 {
-            // A key without an end blocks for good: seldom.
+            // A small limit, so that some of these are denied. A key without an end blocks for good: seldom.
+            words[1] = self.pick(&["1", "3", "10"]).to_string();
             let block = if self.below(20) == 0 { BLOCKS[2] } else { self.pick(&BLOCKS[..2]) };
             words.extend(["BLOCK", block, self.pick(&["5ms", "20ms", "300ms", "10s"])].map(String::from));
         }

@@ -136,9 +136,13 @@ fn command_info_tells_the_key_specs() {
         match row.name {
             "RL.ALL" if server.has().asks_for_keys => {
                 expected.push("after KEY 2, 0 1 0: RW access incomplete update".into());
+                expected.push("after BLOCK 5, 0 1 0: RW access incomplete update".into());
+                expected.push("after OVERRIDE 5, 0 1 0: RO access incomplete".into());
             }
             "RL.PEEK" if server.has().asks_for_keys => {
                 expected.push("after KEY 2, 0 1 0: RO access incomplete".into());
+                expected.push("after BLOCK 5, 0 1 0: RO access incomplete".into());
+                expected.push("after OVERRIDE 5, 0 1 0: RO access incomplete".into());
             }
             "RL.ALL" | "RL.PEEK" | "CL.THROTTLE" | "RL.RELEASE" => (),
             // Where the server asks for keys, it is to go by the answer.

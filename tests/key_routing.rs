@@ -1,6 +1,6 @@
 //! Every key is declared: servers, ACLs and cluster clients see each of them, wherever it stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -89,6 +89,74 @@ fn the_server_tells_every_key_of_a_call() {
     }
 }
 
+/// Calls with blocks and overrides, and their keys: those of one limit are known to every server.
+const GUARDED: [(&str, &str); 12] = [
+    ("RL.TOKENBUCKET a 10 10 1s BLOCK b 1m", "a b"),
+    ("RL.LEAKYBUCKET a 10 10 1s OVERRIDE o", "a o"),
+    ("RL.FIXED a 10 1s ALIGN OFFSET 1ms block b 1m COST 3 override o AS x", "a b o"),
+    ("RL.FIXED KEY 10 1s COST 3 Override AS Block COST 1m AS OFFSET", "KEY COST AS"),
+    ("RL.SLIDINGCOUNTER a 10 1s OVERRIDE o FORCE BLOCK b 1m", "a b o"),
+    ("RL.SLIDINGLOG l 10 1s BLOCK KEY 1m OVERRIDE FIXED", "l KEY FIXED"),
+    ("RL.FIXED BLOCK 10 1s BLOCK b 1m", "BLOCK b"),
+    ("RL.FIXED OVERRIDE 10 1s OVERRIDE o", "OVERRIDE o"),
+    ("RL.ALL a FIXED 10 1s BLOCK b 1m", "a b"),
+    (
+        "RL.ALL a FIXED 10 1s BLOCK b 1m FIXED 10 1m OVERRIDE o BLOCK b 1m KEY c SLIDINGLOG 9 1s OVERRIDE o",
+        "a b c o",
+    ),
+    ("RL.ALL a FIXED 10 1s OVERRIDE KEY KEY c FIXED 10 1s BLOCK AS 1m AS AS", "a AS KEY c"),
+    ("RL.ALL BLOCK FIXED 10 1s BLOCK b 1m KEY OVERRIDE FIXED 9 1s OVERRIDE o", "BLOCK OVERRIDE b o"),
+];
+
+#[test]
+fn the_server_tells_the_keys_of_blocks_and_overrides() {
+    let server = frozen();
+    for (line, keys) in GUARDED {
+        server.ask_value("FLUSHALL");
+        let mut expected: BTreeSet<&str> = words(keys).into_iter().collect();
+        let mut lines = vec![line.to_owned()];
+        if line.starts_with("RL.ALL") {
+            lines.push(line.replacen("RL.ALL", "RL.PEEK", 1));
+            if !server.has().asks_for_keys {
+                expected = BTreeSet::from([words(line)[1]]);
+            }
+        }
+        for line in lines {
+            let told = getkeys(&server, &line);
+            assert_eq!(told.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{line}");
+        }
+        assert!(server.call(&words(line)).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn the_server_tells_that_a_block_is_written_and_an_override_read() {
+    let server = frozen();
+    let flags_of = |line: &str| -> BTreeMap<String, String> {
+        let keys = server.ask_value(&format!("COMMAND GETKEYSANDFLAGS {line}"));
+        let keys: Vec<(String, BTreeSet<String>)> = redis::from_redis_value(keys).unwrap();
+        keys.into_iter().map(|(key, flags)| (key, flags.into_iter().collect::<Vec<_>>().join(" "))).collect()
+    };
+    let expected = |keys: &[(&str, &str)]| -> BTreeMap<String, String> {
+        keys.iter().map(|(key, flags)| (String::from(*key), String::from(*flags))).collect()
+    };
+    let (written, read) = ("RW access update", "RO access");
+    for limit in
+        ["TOKENBUCKET 9 9 1s", "LEAKYBUCKET 9 9 1s", "FIXED 9 1s", "SLIDINGCOUNTER 9 1s", "SLIDINGLOG 9 1s"]
+    {
+        let (name, rest) = limit.split_once(' ').unwrap();
+        let line = format!("RL.{name} a {rest} OVERRIDE o BLOCK b 1m");
+        assert_eq!(flags_of(&line), expected(&[("a", written), ("b", written), ("o", read)]), "{line}");
+        if server.has().asks_for_keys {
+            let line = format!("RL.ALL a {limit} OVERRIDE o BLOCK b 1m KEY c {limit}");
+            let all = [("a", written), ("b", written), ("c", written), ("o", read)];
+            assert_eq!(flags_of(&line), expected(&all), "{line}");
+            let line = line.replacen("RL.ALL", "RL.PEEK", 1);
+            assert_eq!(flags_of(&line), expected(&all.map(|(key, _)| (key, read))), "{line}");
+        }
+    }
+}
+
 #[test]
 fn a_wrong_call_is_asked_for_its_keys_without_harm() {
     let server = frozen();
@@ -100,6 +168,16 @@ fn a_wrong_call_is_asked_for_its_keys_without_harm() {
         "RL.ALL k AS AS AS AS AS",
         "RL.PEEK k nonsense KEY AS KEY j",
         "RL.ALL k FIXED 10 1s AS KEY KEY j",
+        "RL.FIXED k 10 1s BLOCK",
+        "RL.FIXED k 10 1s BLOCK b",
+        "RL.FIXED k 10 1s BLOCK b 60 OVERRIDE",
+        "RL.FIXED k BLOCK BLOCK BLOCK BLOCK",
+        "RL.FIXED k 10 1s AS BLOCK OVERRIDE OVERRIDE",
+        "RL.FIXED k 10 1s BLOCK k 1m OVERRIDE k",
+        "RL.TOKENBUCKET BLOCK OVERRIDE BLOCK OVERRIDE BLOCK",
+        "RL.ALL k BLOCK OVERRIDE KEY",
+        "RL.ALL k FIXED 10 1s OVERRIDE OVERRIDE",
+        "RL.PEEK k FIXED 10 1s BLOCK b KEY BLOCK",
     ] {
         assert_eq!(getkeys(&server, line)[0], words(line)[1], "{line}");
     }
@@ -291,7 +369,192 @@ fn whoever_may_only_read_may_only_peek() {
     }
 }
 
+#[test]
+fn a_block_must_be_writable_and_an_override_readable() {
+    let server = frozen();
+    // Nobody else's keys: `a:` is the user's, `r:` to read, `w:` to write.
+    let mut alice = user(&server, "alice", "~a:* %R~r:* %W~w:*");
+    server.ask_value("SET a:o 5");
+    server.ask_value("SET r:o 5");
+    server.ask_value("SET w:o 5");
+    server.ask_value("SET z:o 5");
+    server.ask("RL.FIXED a:full 1 1h");
+    server.ask("RL.SLIDINGLOG a:log 1 1h");
+    let before = State::of(&server);
+    let mut line_is = |line: &str, allowed: bool| {
+        let reply = send(&mut alice, line);
+        if allowed {
+            assert!(reply.is_ok(), "{line}: {reply:?}");
+        } else {
+            assert!(error(reply).starts_with("NOPERM "), "{line}");
+            assert_eq!(State::of(&server), before, "{line}");
+        }
+    };
+    // What charges reads and writes its block, and reads its override.
+    for (key, allowed) in [("z:o", false), ("w:o", false), ("r:o", true), ("a:o", true)] {
+        for options in ["COST 0", "COST 9", "COST 0 FORCE"] {
+            line_is(&format!("RL.FIXED a:full 1 1h {options} OVERRIDE {key}"), allowed);
+            line_is(&format!("RL.ALL a:full FIXED 1 1h {options} OVERRIDE {key}"), allowed);
+            line_is(
+                &format!(
+                    "RL.ALL a:log SLIDINGLOG 1 1h COST 0 KEY a:full FIXED 1 1h {options} OVERRIDE {key}"
+                ),
+                allowed,
+            );
+        }
+    }
+    for (key, allowed) in [("z:b", false), ("w:b", false), ("r:b", false), ("a:b", true)] {
+        for options in ["COST 0", "", "FORCE"] {
+            if !allowed || options == "COST 0" {
+                line_is(&format!("RL.FIXED a:full 1 1h {options} BLOCK {key} 1m"), allowed);
+                line_is(&format!("RL.ALL a:full FIXED 1 1h {options} BLOCK {key} 1m"), allowed);
+                line_is(
+                    &format!(
+                        "RL.ALL a:log SLIDINGLOG 1 1h COST 0 KEY a:full FIXED 1 1h {options} BLOCK {key} 1m"
+                    ),
+                    allowed,
+                );
+                line_is(&format!("RL.SLIDINGLOG a:log 1 1h {options} OVERRIDE r:o BLOCK {key} 1m"), allowed);
+            }
+        }
+    }
+    // What peeks reads all of them.
+    for (key, allowed) in [("z:k", false), ("w:k", false), ("r:k", true), ("a:k", true)] {
+        for line in [
+            format!("RL.PEEK r:full FIXED 1 1h OVERRIDE {key}"),
+            format!("RL.PEEK r:full FIXED 1 1h BLOCK {key} 1m"),
+            format!("RL.PEEK a:full FIXED 1 1h KEY r:2 FIXED 1 1h BLOCK {key} 1m OVERRIDE r:o"),
+        ] {
+            line_is(&line, allowed);
+        }
+    }
+    // Words that only look like keys of others.
+    line_is("RL.FIXED a:full 1 1h COST 0 AS z.b", true);
+}
+
+#[test]
+fn a_selector_that_allows_another_command_on_a_block_does_not_allow_ours() {
+    let server = frozen();
+    let ours = "+rl.all +rl.peek +rl.fixed";
+    for (name, rules) in
+        [("beside", format!("{ours} ~a* (+ping ~b*)")), ("before", format!("+set ~b* ({ours} ~a*)"))]
+    {
+        let mut words: Vec<&str> = vec!["ACL", "SETUSER", "selected", "reset", "on", "nopass"];
+        let (before, selector) = rules.split_once('(').unwrap();
+        words.extend(before.split_whitespace());
+        let selector = format!("({selector}");
+        words.push(&selector);
+        server.call(&words).unwrap();
+        let mut selected = server.connection();
+        redis::cmd("AUTH").arg(&["selected", ""]).exec(&mut selected).unwrap();
+        assert!(send(&mut selected, "RL.ALL a1 FIXED 5 1h BLOCK a2 1m OVERRIDE a3").is_ok(), "{name}");
+        assert!(send(&mut selected, "RL.FIXED a1 5 1h BLOCK a2 1m OVERRIDE a3").is_ok(), "{name}");
+        for line in [
+            "RL.FIXED a1 1 1h BLOCK b1 1m",
+            "RL.FIXED a1 1 1h OVERRIDE b1",
+            "RL.ALL a1 FIXED 1 1h BLOCK b1 1m",
+            "RL.ALL a1 FIXED 1 1h OVERRIDE b1",
+            "RL.PEEK a1 FIXED 1 1h BLOCK b1 1m",
+            "RL.PEEK a1 FIXED 1 1h OVERRIDE b1",
+        ] {
+            assert!(error(send(&mut selected, line)).starts_with("NOPERM "), "{name}: {line}");
+        }
+    }
+    assert_eq!(server.ask_int("EXISTS b1"), 0);
+}
+
 // Clusters.
+
+/// Calls of blocks and overrides in the slot of `{}`.
+const GUARDED_IN_SLOT: [&str; 5] = [
+    "RL.TOKENBUCKET {} 10 10 1s BLOCK {}b 1m OVERRIDE {}o",
+    "RL.FIXED {} 10 1s OVERRIDE {}o",
+    "RL.SLIDINGLOG {}1 10 1s BLOCK {}b 1m",
+    "RL.ALL {} FIXED 10 1m BLOCK {}b 1m OVERRIDE {}o KEY {}2 LEAKYBUCKET 10 10 1s COST 3",
+    "RL.PEEK {} FIXED 10 1m BLOCK {}b 1m OVERRIDE {}o",
+];
+
+#[test]
+fn a_cluster_routes_calls_with_blocks_and_overrides() {
+    let cluster = Cluster::start(2, 0);
+    cluster.clock.freeze(START);
+    let mut client = cluster.client().get_connection().unwrap();
+    for key in ["{x}", "{y}", "{z}", "{u}"] {
+        let holder = cluster.node_of(key);
+        let moved = format!("MOVED {} 127.0.0.1:{}", cluster.slot_of(key), holder.port());
+        for call in GUARDED_IN_SLOT {
+            let line = on(call, key);
+            for node in cluster.nodes.iter().filter(|node| node.port() != holder.port()) {
+                assert_eq!(node.ask_error(&line), moved, "{line}");
+            }
+            holder.ask_value(&line);
+            send(&mut client, &line).unwrap();
+        }
+    }
+    // Keys of other slots, of this node and of the other.
+    let node = cluster.node_of("{x}");
+    let mut others = (0..).map(|number| format!("n{number}"));
+    let near = others.find(|key| cluster.node_of(key).port() == node.port()).unwrap();
+    let far = others.find(|key| cluster.node_of(key).port() != node.port()).unwrap();
+    node.ask("RL.FIXED {x}full 1 1h");
+    let before: Vec<State> = cluster.nodes.iter().map(State::of).collect();
+    for other in [near, far] {
+        for line in [
+            format!("RL.FIXED {{x}}full 1 1h BLOCK {other} 1m"),
+            format!("RL.FIXED {{x}}full 1 1h OVERRIDE {other}"),
+            format!("RL.SLIDINGLOG {{x}}1 9 1h OVERRIDE {{x}}o BLOCK {other} 1m"),
+            format!("RL.ALL {{x}}full FIXED 1 1h BLOCK {other} 1m"),
+            format!("RL.ALL {{x}}full FIXED 1 1h OVERRIDE {other}"),
+            format!("RL.ALL {{x}}full FIXED 1 1h BLOCK {{x}}b 1m KEY {{x}}2 FIXED 9 1m OVERRIDE {other}"),
+            format!("RL.PEEK {{x}}full FIXED 1 1h BLOCK {other} 1m"),
+            format!("RL.PEEK {{x}}full FIXED 1 1h OVERRIDE {other}"),
+        ] {
+            let error = node.ask_error(&line);
+            assert!(error.starts_with("CROSSSLOT "), "{line}: {error}");
+            for asked in &cluster.nodes {
+                // Who knows the first key alone may send the caller on to its node.
+                let error = asked.ask_error(&line);
+                let several = line.starts_with("RL.ALL") || line.starts_with("RL.PEEK");
+                let moves = several && !asked.has().asks_for_keys && asked.port() != node.port();
+                assert!(error.starts_with(if moves { "MOVED " } else { "CROSSSLOT " }), "{line}: {error}");
+            }
+        }
+    }
+    assert_eq!(cluster.nodes.iter().map(State::of).collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn a_moving_slot_that_parted_a_limiter_from_its_block_tells_to_come_again() {
+    let cluster = Cluster::start(2, 0);
+    cluster.clock.freeze(START);
+    let (slot, from) = (cluster.slot_of("{x}"), cluster.node_of("{x}"));
+    let to = cluster.nodes.iter().find(|node| node.port() != from.port()).unwrap();
+    from.ask("RL.FIXED {x}here 1 10m");
+    from.ask_value("SET {x}gone 50");
+    let [from_id, to_id] = [from, to].map(|node| node.text(&["CLUSTER", "MYID"]));
+    to.ask_value(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
+    from.ask_value(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
+    from.ask_value(&format!("MIGRATE 127.0.0.1 {} {{x}}gone 0 10000", to.port()));
+    let before: Vec<String> = cluster.nodes.iter().map(Server::digest).collect();
+    let mut importing = to.connection();
+    for guard in
+        ["BLOCK {x}gone 1m", "OVERRIDE {x}gone", "OVERRIDE {x}gone BLOCK {x}new 1m", "BLOCK {x}new 1m"]
+    {
+        for line in [
+            format!("RL.FIXED {{x}}here 1 10m {guard}"),
+            format!("RL.ALL {{x}}here FIXED 1 10m {guard}"),
+            format!("RL.PEEK {{x}}here FIXED 1 10m {guard}"),
+            format!("RL.ALL {{x}}here FIXED 1 10m AS n KEY {{x}}here FIXED 1 10m {guard}"),
+        ] {
+            let error_there = from.ask_error(&line);
+            assert!(error_there.starts_with("TRYAGAIN "), "{line}: {error_there}");
+            send(&mut importing, "ASKING").unwrap();
+            let error_here = error(send(&mut importing, &line));
+            assert!(error_here.starts_with("TRYAGAIN "), "{line}: {error_here}");
+        }
+    }
+    assert_eq!(cluster.nodes.iter().map(Server::digest).collect::<Vec<_>>(), before);
+}
 
 #[test]
 fn a_node_that_does_not_hold_the_slot_says_who_does() {

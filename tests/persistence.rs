@@ -269,7 +269,7 @@ fn an_append_only_file_holds_effects_alone_and_nothing_of_what_charges_nothing()
     let file = growing_file(server.dir());
     for command in parse_commands(&fs::read(&file).unwrap()) {
         let name = command.split(' ').next().unwrap();
-        let effects = ["HSET", "HDEL", "ZADD", "ZREM", "ZREMRANGEBYRANK", "UNLINK", "PEXPIREAT"];
+        let effects = ["HSET", "HDEL", "ZADD", "ZREM", "ZREMRANGEBYRANK", "UNLINK", "PEXPIREAT", "SET"];
         assert!(effects.contains(&name) || ["SELECT", "MULTI", "EXEC", "DEL"].contains(&name), "{command}");
     }
     server.ask("RL.FIXED k 3 30d COST 3");

@@ -46,14 +46,19 @@ class Call:
             raise SystemExit(f"{self.name}: the reply is {reply}, not {self.expect}")
 
 
+def on(key, line):
+    """The line's words; K stands for the key, B for that of its block, O for that of its override."""
+    names = {"K": key, "B": f"block:{key}", "O": f"override:{key}"}
+    return [names.get(word, word) for word in line.split()]
+
+
 def same(line):
-    """The same words for every call; K stands for the key."""
-    words = line.split()
-    return lambda key, _: [key if word == "K" else word for word in words]
+    """The same words for every call."""
+    return lambda key, _: on(key, line)
 
 
 def before(*lines):
-    return lambda key: [[key if word == "K" else word for word in line.split()] for line in lines]
+    return lambda key: [on(key, line) for line in lines]
 
 
 def log_of(entries, apart_us, member):
@@ -155,6 +160,27 @@ def field_calls():
         yield Call(f"RL.PEEK of {algorithm}", same(f"RL.PEEK {peek}"), before(f"{command} {allowing} COST 100"), 1)
 
 
+def guarded_calls():
+    """Calls with a block or an override, each beside the same call without."""
+    for command, allowing, _, denying in FIELDS:
+        without = f"{command}, allowed"
+        full = f"{command} {denying} COST 10"
+        yield Call(f"{command} BLOCK, allowed", same(f"{command} {allowing} BLOCK B 1m"), expect=1, beside=without)
+        line = f"{command} {allowing} OVERRIDE O"
+        yield Call(f"{command} OVERRIDE absent, allowed", same(line), expect=1, beside=without)
+        present = before("SET O 100000")
+        yield Call(f"{command} OVERRIDE, allowed", same(line), present, 1, without)
+        begins = dict(keys=2000, warm_up=0, rounds=1)
+        line, without = f"{command} {denying} BLOCK B 1d", f"{command}, denied"
+        yield Call(f"{command}, denied, begins its BLOCK", same(line), before(full), 0, without, **begins)
+        blocked = before(full, "SET B 1 EX 86400")
+        yield Call(f"{command}, blocked", same(line), blocked, 0, without)
+    both = same("RL.FIXED K 1000 1m BLOCK B 1m OVERRIDE O")
+    yield Call("RL.FIXED BLOCK OVERRIDE, allowed", both, before("SET O 100000"), 1, "RL.FIXED, allowed")
+    line = same("RL.ALL " + THREE.format(1000000) + " BLOCK B 1m OVERRIDE O")
+    yield Call("RL.ALL of three BLOCK OVERRIDE, allowed", line, before("SET O 100000"), 1, "RL.ALL of three, allowed")
+
+
 def calls_on_new_keys():
     for command, allowing, lua, _ in FIELDS:
         name, beside = f"{command}, new key", f"Lua {lua}, new key"
@@ -220,6 +246,7 @@ LIMITER = [
     ),
     *lease_calls(),
     *calls_on_new_keys(),
+    *guarded_calls(),
 ]
 
 

@@ -64,11 +64,17 @@ const fn keys_of_limit<W: grammar::Words, const ARITY: i32>() -> &'static [KeySp
     }
 }
 
-/// The first key, and one after the word KEY; there may be more of those than a spec can say.
-const fn several_keys(access: Access) -> [KeySpec; 2] {
+/// The first key, and one after each word that a key may follow; there may be more of those than a spec can say. A server
+/// that finds none of these words goes by the first key alone, and does not ask the command for its keys.
+const fn several_keys(access: Access) -> [KeySpec; 4] {
+    const fn after(word: &'static str, from: i32, access: Access) -> KeySpec {
+        KeySpec { begin: BeginSearch::Keyword(word, from), access, found: Found::Some }
+    }
     [
         KeySpec { begin: BeginSearch::Index(1), access, found: Found::All },
-        KeySpec { begin: BeginSearch::Keyword(KEY_WORD, 2), access, found: Found::Some },
+        after(KEY_WORD, 2, access),
+        after(BLOCK, 5, access),
+        after(OVERRIDE, 5, Access::Read),
     ]
 }
 

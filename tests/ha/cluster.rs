@@ -43,7 +43,8 @@ fn move_slot(cluster: &Cluster, slot: usize, from: &Server, to: &Server, mut bre
 
 /// Limits of [`LIMIT`] units that no test outlives, of each algorithm, on keys of one slot: what charges them, and what
 /// asks for them.
-const LIMITS: [[&str; 2]; 6] = [
+/// The last two have their limit from [`OVERRIDE`], and would give out more without it.
+const LIMITS: [[&str; 2]; 8] = [
     ["RL.TOKENBUCKET {t}hash 400 1 3660d", "RL.PEEK {t}hash TOKENBUCKET 400 1 3660d"],
     ["RL.LEAKYBUCKET {t}hash 400 1 3660d", "RL.PEEK {t}hash LEAKYBUCKET 400 1 3660d"],
     ["RL.FIXED {t}fixed 400 3660d", "RL.PEEK {t}fixed FIXED 400 3660d"],
@@ -53,7 +54,17 @@ const LIMITS: [[&str; 2]; 6] = [
         "RL.ALL {t}one FIXED 400 3660d AS all KEY {t}two SLIDINGLOG 400 3660d",
         "RL.PEEK {t}one FIXED 400 3660d AS all KEY {t}two SLIDINGLOG 400 3660d",
     ],
+    [
+        "RL.FIXED {t}more 90000 3660d OVERRIDE {t}override BLOCK {t}block 3660d",
+        "RL.PEEK {t}more FIXED 90000 3660d OVERRIDE {t}override",
+    ],
+    [
+        "RL.ALL {t}three FIXED 90000 3660d BLOCK {t}block:2 3660d OVERRIDE {t}override KEY {t}four SLIDINGLOG 90000 3660d",
+        "RL.PEEK {t}three FIXED 90000 3660d OVERRIDE {t}override",
+    ],
 ];
+/// Puts [`LIMIT`] in force where a call names another.
+const OVERRIDE: &str = "SET {t}override 400";
 const LIMIT: usize = 400;
 
 /// A limit on a key that appears while the slot moves.
@@ -90,6 +101,7 @@ fn is_passing(error: &RedisError) -> bool {
 #[test]
 fn a_limit_is_given_out_exactly_while_its_slot_moves() {
     let cluster = Cluster::start(3, 1);
+    cluster.node_of("{t}").ask_value(OVERRIDE);
     let generation = Arc::new(AtomicUsize::new(0));
     let load = charge_in_turn(&cluster, {
         let generation = generation.clone();
@@ -127,6 +139,9 @@ fn a_limit_is_given_out_exactly_while_its_slot_moves() {
     }
     let new: Vec<usize> =
         allowed.iter().filter(|(call, _)| call.contains("{t}new")).map(|(_, &count)| count).collect();
+    for block in ["{t}block", "{t}block:2"] {
+        assert!(home.holds(block), "a denial has begun {block}, wherever the slot was");
+    }
     assert!(new.iter().all(|&count| count <= NEW_LIMIT), "{new:?}");
     assert!(new.contains(&NEW_LIMIT), "{new:?}");
     for primary in &cluster.nodes[..3] {
@@ -163,6 +178,7 @@ fn a_limit_is_given_out_exactly_while_redis_cli_reshards() {
     let cluster = Cluster::start(3, 1);
     // A key in one of the lowest slots, which the first node holds and gives away first.
     let tag = (0..).map(|n| format!("{{r{n}}}")).find(|tag| cluster.slot_of(tag) < RESHARDED).unwrap();
+    cluster.node_of(&tag).ask_value(&OVERRIDE.replace("{t}", &tag));
     let charges = LIMITS.map(|[charge, _]| charge.replace("{t}", &tag));
     let load = charge_in_turn(&cluster, {
         let charges = charges.clone();
@@ -209,6 +225,11 @@ fn a_slot_moves_under_pipelined_calls_on_io_threads() {
                 calls.cmd("ASKING");
                 calls.cmd(command).arg(&key).arg(&["FIXED", "1000000000", "1d", "KEY"]).arg(&other);
                 calls.arg(&["TOKENBUCKET", "1000000", "5", "1s"]);
+                // With a block and an override, which is there for some.
+                let (block, over) = (format!("{{t}}b{first}"), format!("{{t}}o{second}"));
+                calls.cmd("ASKING");
+                calls.cmd("RL.FIXED").arg(&key).arg(&["1000000000", "1d", "BLOCK"]).arg(&block);
+                calls.arg(&["1m", "OVERRIDE"]).arg(&over);
             }
             // Each is answered: what it is, or an error that passes.
             let replies: Vec<redis::RedisResult<Value>> = calls.query(connection).unwrap();

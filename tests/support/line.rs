@@ -1,16 +1,16 @@
 //! Calls written as one line of words, as a reader would type them.
 
-use redis::{ConnectionLike, RedisResult, Value};
+use redis::{ConnectionLike, FromRedisValue, RedisResult, Value};
 
 use super::Server;
 
 /// What `RL.ALL` and `RL.PEEK` answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Several {
+pub struct Several<L = [i64; 7]> {
     pub allowed: i64,
     pub retry_after_ms: i64,
-    /// The seven integers of each limit, in order.
-    pub limits: Vec<[i64; 7]>,
+    /// The seven integers of each limit, in order; lists where some have eight.
+    pub limits: Vec<L>,
 }
 
 impl Server {
@@ -25,6 +25,13 @@ impl Server {
     pub fn ask_several(&self, line: &str) -> Several {
         let reply = self.ask_value(line);
         several(&reply).unwrap_or_else(|| panic!("{line}: {reply:?}"))
+    }
+
+    /// The same, where limits may have blocks.
+    #[track_caller]
+    pub fn ask_guarded(&self, line: &str) -> Several<Vec<i64>> {
+        let reply = self.ask_value(line);
+        several_of(&reply).unwrap_or_else(|| panic!("{line}: {reply:?}"))
     }
 
     /// The error that answers a call.
@@ -65,6 +72,10 @@ pub fn words(line: &str) -> Vec<&str> {
 
 /// The reply of `RL.ALL` or `RL.PEEK`, if that is what it is.
 pub fn several(reply: &Value) -> Option<Several> {
+    several_of(reply)
+}
+
+fn several_of<L: FromRedisValue>(reply: &Value) -> Option<Several<L>> {
     let Value::Array(items) = reply else { return None };
     let [Value::Int(allowed), Value::Int(retry_after_ms), limits @ ..] = items.as_slice() else {
         return None;

@@ -35,6 +35,10 @@ const LOGS: u32 = 4;
 const LEASES: u32 = 2;
 const FOREIGN: [&str; 4] = ["string", "list", "hash-of-others", "zset-of-others"];
 
+/// Keys that block, and keys that override, of which one holds what is no number.
+const BLOCKS: [&str; 3] = ["b0", "b1", "list"];
+const OVERRIDES: [&str; 5] = ["o0", "o1", "o2", "none", "hash-of-others"];
+
 const WINDOWS: [&str; 6] = ["20ms", "1s", "10s", "1m", "1h", "7d"];
 const MONTHS: [&str; 3] = ["1mo", "3mo", "120mo"];
 /// A limiter keeps its offset: with another one, even a denied call may bring its window's end nearer.
@@ -60,7 +64,8 @@ impl Traffic {
         let hashes = (0..HASHES).map(hash_key);
         let logs = (0..LOGS).map(log_key);
         let leases = (0..LEASES).map(lease_key);
-        hashes.chain(logs).chain(leases).chain(FOREIGN.map(String::from)).collect()
+        let others = FOREIGN.iter().chain(&BLOCKS[..2]).chain(&OVERRIDES[..3]).map(|&name| name.into());
+        hashes.chain(logs).chain(leases).chain(others).collect()
     }
 
     /// Commands that create the keys that no limiter may touch.
@@ -71,6 +76,9 @@ impl Traffic {
             format!("RPUSH {list} 1"),
             format!("HSET {hash} name 1"),
             format!("ZADD {zset} 1 1"),
+            "SET o0 20".into(),
+            "SET o1 5/40".into(),
+            "SET o2 many".into(),
         ]
         .map(|command| command.split(' ').map(String::from).collect())
         .into()
@@ -267,6 +275,17 @@ impl Traffic {
         }
         if !log && self.below(3) == 0 {
             words.extend(["AS".into(), self.pick(&["a", "b.2"]).to_string()]);
+        }
+        if self.below(4) == 0 {
+            // A small limit, so that some of these are denied. A key without an end blocks for good: seldom.
+            words[1] = self.pick(&["1", "3", "10"]).to_string();
+            let block = if self.below(20) == 0 { BLOCKS[2] } else { self.pick(&BLOCKS[..2]) };
+            words.extend(["BLOCK", block, self.pick(&["5ms", "20ms", "300ms", "10s"])].map(String::from));
+        }
+        if self.below(6) == 0 {
+            let wrong = self.below(8) == 0;
+            let over = self.pick(if wrong { &OVERRIDES[2..] } else { &["o0", "o1", "none"] });
+            words.extend(["OVERRIDE".into(), over.to_string()]);
         }
         words
     }

@@ -2,7 +2,8 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use redis_limiter::algorithms::{Edit, Entry, Time};
+use redis_limiter::algorithms::decision::{Charge, Decision, Mode as Charging, Outcome};
+use redis_limiter::algorithms::{Edit, Entry, Quota, Span, Time};
 
 use crate::support::model::{ALGORITHMS, Algorithm, Call, MONTH, Mode, window_end};
 use crate::support::schedule::BEGIN;
@@ -439,4 +440,115 @@ fn totals_of_a_log_go_on_past_their_modulus() {
         assert_eq!(subject.call(&log_call(units), BEGIN + 10).unwrap()[6], used);
     }
     assert!(!subject.is_stored());
+}
+
+// Blocks and overrides.
+
+#[test]
+fn a_block_takes_nothing_from_a_refund_and_its_wait_is_never_the_shorter() {
+    let mut rng = StdRng::seed_from_u64(8);
+    for _ in 0..CASES {
+        let cost = rng.random_range(-3..=12);
+        let mode = [Charging::Whole, Charging::Force, Charging::Partial][rng.random_range(0..3)];
+        let charge = Charge { cost, mode };
+        let mut outcome = Outcome::default();
+        outcome.verdict.allowed = if cost < 0 { 1 } else { rng.random_range(0..=1) };
+        outcome.verdict.charge =
+            if outcome.verdict.allowed > 0 || mode == Charging::Force { cost } else { 0 };
+        let own_wait = if outcome.verdict.allowed > 0 { 0 } else { rng.random_range(-1..=50) };
+        outcome.decision.allowed = outcome.verdict.allowed;
+        outcome.decision.limit = rng.random_range(0..=10);
+        // An allowed call's is a queue's delay, which is no wait for the limit.
+        outcome.decision.retry_after_ms = if own_wait == 0 { rng.random_range(0..=50) } else { own_wait };
+        outcome.decision.remaining = rng.random_range(0..=10);
+        outcome.decision.next_after_ms = rng.random_range(-1..=50);
+        let begins = outcome.begins_block(&charge);
+        let denied = outcome.verdict.allowed == 0 && outcome.verdict.charge == 0;
+        let could_pass = cost >= 1 && cost <= outcome.decision.limit;
+        assert_eq!(begins, denied && could_pass && mode == Charging::Whole, "{charge:?} {outcome:?}");
+
+        let left_us = rng.random_range(0..60_000_i64);
+        let left = rng.random_bool(0.8).then(|| Span::from_us(left_us));
+        let before = outcome.clone();
+        outcome.block(&charge, left);
+        let Decision { allowed, remaining, retry_after_ms, next_after_ms, .. } = outcome.decision;
+        assert!(!outcome.begins_block(&charge), "it is there");
+        if cost < 0 {
+            assert_eq!(outcome.verdict, before.verdict);
+            assert_eq!(outcome.decision.integers(), before.decision.integers());
+            continue;
+        }
+        assert_eq!((allowed, remaining, outcome.verdict.allowed), (0, 0, 0));
+        assert_eq!(outcome.verdict.charge, if mode == Charging::Force { before.verdict.charge } else { 0 });
+        let own_wait = if before.verdict.allowed > 0 { 0 } else { before.decision.retry_after_ms };
+        for (told, own) in [(retry_after_ms, own_wait), (next_after_ms, before.decision.next_after_ms)] {
+            if own < 0 || left.is_none() {
+                assert_eq!(told, -1);
+            } else {
+                assert!(
+                    told >= 1 && told >= own && told * 1000 >= left_us,
+                    "{told} of {own} and {left_us} us"
+                );
+                assert!(told == own || (told - 1) * 1000 < left_us.max(1), "{told}, a millisecond too long");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_override_is_whole_numbers_within_their_ranges_and_nothing_else() {
+    let base = Quota { limit: 3, refill: 2, window: Span::from_ms(1000), offset: None };
+    // Read letter by letter.
+    let number = |text: &str| -> Option<i64> {
+        let is_number = (1..=18).contains(&text.len()) && text.chars().all(|letter| letter.is_ascii_digit());
+        is_number
+            .then(|| text.chars().fold(0, |value, digit| value * 10 + i64::from(digit.to_digit(10).unwrap())))
+    };
+    let expected = |text: &str, is_bucket: bool| -> Option<(i64, i64)> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (limit, refill) = match parts[..] {
+            [limit] => (number(limit)?, base.refill),
+            [limit, refill] if is_bucket => (number(limit)?, number(refill)?),
+            _ => return None,
+        };
+        (limit <= 1_000_000_000_000 && (1..=1_000_000_000_000).contains(&refill)).then_some((limit, refill))
+    };
+    let mut rng = StdRng::seed_from_u64(9);
+    let mut taken = 0;
+    for _ in 0..20 * CASES {
+        let pieces = [
+            "0",
+            "1",
+            "7",
+            "50",
+            "000000",
+            "1000000000000",
+            "999999999999",
+            "/",
+            "/",
+            "-",
+            "+",
+            " ",
+            ".",
+            "e",
+            "\0",
+        ];
+        // Mostly digits.
+        let count = rng.random_range(0..6);
+        let text: String = (0..count)
+            .map(|_| {
+                pieces[if rng.random_bool(0.9) { rng.random_range(0..8) } else { rng.random_range(0..15) }]
+            })
+            .collect();
+        for is_bucket in [false, true] {
+            let got = base.overridden(text.as_bytes(), is_bucket);
+            let got = got.map(|quota| {
+                assert_eq!((quota.window, quota.offset), (base.window, base.offset));
+                (quota.limit, quota.refill)
+            });
+            assert_eq!(got, expected(&text, is_bucket), "{text:?}");
+            taken += usize::from(got.is_some());
+        }
+    }
+    assert!(taken > 10_000, "{taken}");
 }

@@ -18,6 +18,9 @@ pub struct Features {
     /// The server asks commands for their keys. Where it does not, it knows the first key of RL.ALL and RL.PEEK alone,
     /// and the module judges the others.
     pub asks_for_keys: bool,
+    /// A node of a cluster knows the keys of blocks and overrides of one limit before it runs the call: it asks for them,
+    /// or goes by key specs. Where it does not, it sends the call to the node of the first key, and the module judges there.
+    pub routes_by_all_keys_of_one_limit: bool,
 }
 
 impl Server {
@@ -34,6 +37,7 @@ impl Server {
             command_time: redis >= (7, 2, 0) || kind == Kind::Valkey,
             field_expiry: redis >= (7, 4, 0) || valkey >= (9, 0, 0),
             asks_for_keys: redis < (8, 3, 0) && valkey < (9, 0, 0),
+            routes_by_all_keys_of_one_limit: valkey < (9, 0, 0),
         }
     }
 

@@ -541,3 +541,41 @@ fn a_call_is_one_transaction_of_effects() {
     let all = ["HSET", "PEXPIREAT", "UNLINK", "ZADD", "ZREM", "ZREMRANGEBYRANK"];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
 }
+
+#[test]
+fn an_override_changes_how_many_may_hold_at_a_time() {
+    let server = frozen();
+    let take = |id: &str| server.ask(&format!("RL.LEASE {{k}} 2 1m {id} OVERRIDE {{k}}o"));
+    assert_eq!([take("a"), take("b"), take("c")].map(|reply| (reply[0], reply[1])), [(1, 2), (1, 2), (0, 2)]);
+    server.ask_value("SET {k}o 3");
+    assert_eq!(take("c"), [1, 3, 0, 0, 60_000, 60_000, 3]);
+    // Lowered, who holds may renew, and nobody else may take.
+    server.ask_value("SET {k}o 1");
+    server.pass_ms(1000);
+    assert_eq!(take("a"), [1, 1, 0, 0, 60_000, 59_000, 3]);
+    assert_eq!(take("d"), [0, 1, 0, 60_000, 60_000, 59_000, 3]);
+    server.ask_value("SET {k}o 0");
+    assert_eq!(take("d"), [0, 0, 0, -1, 60_000, -1, 3]);
+    server.ask_value("DEL {k}o");
+    assert_eq!(take("d")[1], 2);
+    let several =
+        server.ask_several("RL.PEEK {k} LEASE 2 1m d OVERRIDE {k}o KEY {k}f FIXED 5 1m OVERRIDE {k}o");
+    assert_eq!((several.allowed, several.limits[0][1], several.limits[1][1]), (0, 2, 5));
+    for wrong in ["4/2", "x", "-1", "1000000000001", ""] {
+        server.call(&["SET", "{k}o", wrong]).unwrap();
+        assert_eq!(
+            server.ask_error("RL.LEASE {k} 2 1m d OVERRIDE {k}o"),
+            format!(
+                "ERR OVERRIDE key '{{k}}o' must hold a whole number from 0 to 1000000000000, not '{wrong}'"
+            )
+        );
+    }
+    assert_eq!(
+        server.ask_error("RL.LEASE {k} 2 1m d OVERRIDE {k}"),
+        "ERR key '{k}' must have one use in a call: a limit's, a BLOCK's or an OVERRIDE's"
+    );
+    assert_eq!(
+        server.ask_texts("COMMAND GETKEYS RL.LEASE {k} 2 1m OVERRIDE RENEW OVERRIDE {k}o"),
+        ["{k}", "{k}o"]
+    );
+}

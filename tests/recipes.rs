@@ -189,3 +189,68 @@ fn load_is_shed_while_a_monitor_says_so_and_no_longer() {
     assert_eq!(let_through[59], 1000);
     assert!(!server.holds("rl:shed:{site}"));
 }
+
+#[test]
+fn five_exports_run_at_a_time_and_a_crashed_worker_holds_its_place_no_longer_than_its_lease() {
+    let server = frozen();
+    let take = |worker: &str| {
+        let call = of_the_page("RL.LEASE rl:exports:{acme} 5 30s export-81d2");
+        server.ask(&call.replace("export-81d2", worker))[0] == 1
+    };
+    let renew = |worker: &str| {
+        let call = of_the_page("RL.LEASE rl:exports:{acme} 5 30s export-81d2 RENEW");
+        server.ask(&call.replace("export-81d2", worker))[0] == 1
+    };
+    let release = |worker: &str| {
+        let call = of_the_page("RL.RELEASE rl:exports:{acme} export-81d2");
+        server.ask_value(&call.replace("export-81d2", worker)) == Value::Int(1)
+    };
+    let workers = ["w0", "w1", "w2", "w3", "w4"];
+    assert!(workers.iter().all(|worker| take(worker)));
+    // For an hour four of them renew every 10 s; one has crashed.
+    for round in 1..=360 {
+        server.clock.advance(Duration::from_secs(10));
+        assert!(workers[..4].iter().all(|worker| renew(worker)), "round {round}");
+        match round {
+            1 | 2 => assert!(!take("waiting"), "round {round}"),
+            3 => assert!(take("waiting"), "30 s after the crashed worker's last word"),
+            _ => assert!(renew("waiting") && !take("another"), "round {round}"),
+        }
+    }
+    // The crashed one comes back to life, and learns that its place is taken.
+    assert!(!renew("w4") && !take("w4"));
+    // One is done, and its place is free at once.
+    assert!(release("w0") && !release("w0"));
+    assert!(take("w4"));
+}
+
+#[test]
+fn a_gateway_takes_requests_tokens_and_places_together_or_none() {
+    let server = frozen();
+    let call = of_the_page(
+        "RL.ALL rl:llm:{acme} FIXED 60 1m AS rpm TOKENBUCKET 90000 90000 1m AS tpm COST 3000 \
+         KEY rl:running:{acme} LEASE 10 2m req-1f6a",
+    );
+    let settle = of_the_page("RL.TOKENBUCKET rl:llm:{acme} 90000 90000 1m AS tpm COST -900 FORCE");
+    let release = of_the_page("RL.RELEASE rl:running:{acme} req-1f6a");
+    let begin = |id: &str| server.ask_several(&call.replace("req-1f6a", id));
+    for id in 0..10 {
+        let reply = begin(&id.to_string());
+        assert_eq!((reply.allowed, reply.limits[2][6]), (1, id + 1));
+    }
+    let state = server.ask_value("DEBUG DIGEST");
+    let denied = begin("eleventh");
+    assert_eq!((denied.allowed, denied.retry_after_ms), (0, 120_000));
+    assert_eq!([0, 1, 2].map(|index| denied.limits[index][0]), [1, 1, 0]);
+    assert_eq!(server.ask_value("DEBUG DIGEST"), state, "nothing was charged, no place was taken");
+    // The first is done; the second has crashed.
+    assert_eq!(server.ask(settle)[6], 30_000 - 900);
+    assert_eq!(server.ask_value(&release.replace("req-1f6a", "0")), Value::Int(1));
+    assert_eq!(begin("eleventh").allowed, 1);
+    assert_eq!(begin("twelfth").allowed, 0);
+    for id in 2..10 {
+        assert_eq!(server.ask_value(&release.replace("req-1f6a", &id.to_string())), Value::Int(1));
+    }
+    server.clock.advance(Duration::from_secs(120));
+    assert_eq!(begin("after-the-crash").limits[2][6], 1);
+}

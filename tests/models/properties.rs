@@ -497,7 +497,7 @@ fn a_block_takes_nothing_from_a_refund_and_its_wait_is_never_the_shorter() {
 
 #[test]
 fn an_override_is_whole_numbers_within_their_ranges_and_nothing_else() {
-    let base = Quota { limit: 3, refill: 2, window: Span::from_ms(1000), offset: None };
+    let base = Quota { limit: 3, refill: 2, window: Span::from_ms(1000), origin: None };
     // Read letter by letter.
     let number = |text: &str| -> Option<i64> {
         let is_number = (1..=18).contains(&text.len()) && text.chars().all(|letter| letter.is_ascii_digit());
@@ -543,7 +543,7 @@ fn an_override_is_whole_numbers_within_their_ranges_and_nothing_else() {
         for is_bucket in [false, true] {
             let got = base.overridden(text.as_bytes(), is_bucket);
             let got = got.map(|quota| {
-                assert_eq!((quota.window, quota.offset), (base.window, base.offset));
+                assert_eq!((quota.window, quota.origin), (base.window, base.origin));
                 (quota.limit, quota.refill)
             });
             assert_eq!(got, expected(&text, is_bucket), "{text:?}");

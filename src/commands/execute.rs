@@ -75,10 +75,10 @@ pub fn execute<'call>(
     if uses.len() > 1 {
         check_keys(call, uses.iter().map(|key| (key.name, key.role.access(purpose.access()))))?;
     }
-    if let [spec] = request.specs.as_slice() {
+    if let [spec] = request.specs.as_mut_slice() {
         let decision = match uses {
             [key] => execute_one(call, key, spec, purpose),
-            _ => execute_guarded(call, uses, *spec, purpose),
+            _ => execute_guarded(call, uses, spec, purpose),
         };
         let decision = decision.map_err(|error| error.in_limit(0, spec.grammar.word))?;
         // A forced limit never denies.
@@ -131,13 +131,13 @@ pub fn execute_one<'call>(
 pub fn execute_guarded<'call>(
     call: &Call<'call>,
     uses: &[KeyUse<Word<'call>>],
-    mut spec: Spec<'call>,
+    spec: &mut Spec<'call>,
     purpose: Purpose,
 ) -> Result<Decision, Error> {
     let keys: ArrayVec<Key<'_>, 3> =
         uses.iter().take(3).map(|key| Key::open(call, key.name, purpose.access())).collect();
-    override_quota(&mut spec, uses, &keys)?;
-    conclude_one::<true>(call, uses, &keys, &spec, purpose)
+    override_quota(spec, uses, &keys)?;
+    conclude_one::<true>(call, uses, &keys, spec, purpose)
 }
 
 /// Decides and stores one limit, on the first of `keys`.

@@ -28,7 +28,7 @@ impl<W: Words> Handler for OneLimit<W> {
         }
         let uses = keys.uses();
         check_slots(call, uses.iter().map(|key| key.name))?;
-        execute_guarded(call, &uses, spec, Purpose::Charge)
+        execute_guarded(call, &uses, &mut spec, Purpose::Charge)
     }
 
     const KEYS: Option<KeyPositions> = Some(|words, key_at| {

@@ -214,7 +214,7 @@ fn run_sequence(server: &Server, seed: u64) -> [usize; 3] {
                 let mut command = words(&spec);
                 command[0] = format!("RL.{}", command[0]);
                 command.insert(1, spec.key.clone());
-                (command, one(keys.run(&[spec], now, false), |reply| array(reply)))
+                (command, one(keys.run(&[spec], now, false), array))
             }
             6 if spec.call.algorithm == Algorithm::TokenBucket
                 && spec.name.is_none()

@@ -633,6 +633,30 @@ fn a_dump_keeps_a_block() {
 }
 
 #[test]
+fn a_replica_takes_an_expired_block_and_an_expired_override_for_gone() {
+    let server = frozen();
+    // What expires stays where it is, unless it is touched.
+    server.ask_value("DEBUG SET-ACTIVE-EXPIRE 0");
+    let replica = Server::builder().clock(&server.clock).replica_of(&server).start();
+    replica.ask_value("DEBUG SET-ACTIVE-EXPIRE 0");
+    server.ask_value("SET o 50 PX 1000");
+    block(&server, "FIXED 3 10s");
+    replica.catch_up(&server);
+    let peek = || {
+        let reply = replica.ask_guarded("RL.PEEK k FIXED 3 10s BLOCK b 1m OVERRIDE o");
+        (reply.allowed, reply.limits[0][1], reply.limits[0][7])
+    };
+    assert_eq!(peek(), (0, 50, 1));
+    server.pass_ms(1001);
+    assert_eq!(peek(), (0, 3, 1));
+    server.pass_ms(58_998);
+    assert_eq!(peek(), (0, 3, 1));
+    server.pass_ms(1);
+    assert_eq!(peek(), (1, 3, 0));
+    assert!(replica.ask_error("RL.FIXED k 3 10s BLOCK b 1m").starts_with("READONLY "));
+}
+
+#[test]
 fn in_a_transaction_and_in_a_script_a_block_begins_at_the_frozen_instant() {
     for limit in LIMITS {
         let server = Observed::frozen();

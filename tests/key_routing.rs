@@ -216,6 +216,20 @@ fn as_many_keys_as_a_call_takes_are_told() {
         assert_eq!(getkeys(&server, &line), told(&server, &keys));
         assert_eq!(server.ask_several(&line).limits.len(), 64);
     }
+    // Each with a block and an override.
+    server.ask_value("FLUSHALL");
+    let limits = |limit: &str| -> String {
+        let guarded = |n| format!("k{n} FIXED {limit} 10s BLOCK b{n} 1m OVERRIDE o{n}");
+        (0..64).map(guarded).collect::<Vec<_>>().join(" KEY ")
+    };
+    for command in ["RL.ALL", "RL.PEEK"] {
+        let line = format!("{command} {}", limits("1"));
+        assert_eq!(getkeys(&server, &line).len(), if server.has().asks_for_keys { 192 } else { 1 });
+        assert_eq!(server.ask_guarded(&line).limits.len(), 64);
+    }
+    assert_eq!(server.ask_guarded(&format!("RL.ALL {}", limits("1"))).limits[63][7], 2);
+    assert_eq!(server.ask_int("EXISTS b0 b1 b31 b62 b63"), 5);
+    assert_eq!(server.ask_int("DBSIZE"), 128);
 }
 
 #[test]

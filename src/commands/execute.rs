@@ -75,11 +75,11 @@ pub fn execute<'call>(
     if uses.len() > 1 {
         check_keys(call, uses.iter().map(|key| (key.name, key.role.access(purpose.access()))))?;
     }
-    if let [spec] = request.specs.as_slice() {
+    if let [spec] = request.specs.as_mut_slice() {
         let mut outcome = Outcome::default();
         match uses {
             [key] => execute_one(call, key, spec, purpose, &mut outcome),
-            _ => execute_guarded(call, uses, *spec, purpose, &mut outcome),
+            _ => execute_guarded(call, uses, spec, purpose, &mut outcome),
         }
         .map_err(|error| error.in_limit(0, spec.grammar.word))?;
         let decision = outcome.decision;
@@ -134,14 +134,14 @@ pub fn execute_one<'call>(
 pub fn execute_guarded<'call>(
     call: &Call<'call>,
     uses: &[KeyUse<Word<'call>>],
-    mut spec: Spec<'call>,
+    spec: &mut Spec<'call>,
     purpose: Purpose,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
     let keys: ArrayVec<Key<'_>, 3> =
         uses.iter().take(3).map(|key| Key::open(call, key.name, purpose.access())).collect();
-    override_quota(&mut spec, uses, &keys)?;
-    conclude_one::<true>(call, uses, &keys, &spec, purpose, outcome)
+    override_quota(spec, uses, &keys)?;
+    conclude_one::<true>(call, uses, &keys, spec, purpose, outcome)
 }
 
 /// Decides and stores one limit, on the first of `keys`.

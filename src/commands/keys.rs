@@ -63,21 +63,21 @@ pub struct KeyUse<W> {
 }
 
 /// Collects the keys that come among the words of limits.
-pub trait Keys {
-    /// The index of the key whose name stands at `position`, and which is used as `role`.
+pub trait Keys<'w> {
+    /// The index of the key whose `name` stands at `position`, and which is used as `role`.
     ///
     /// # Errors
     ///
     /// The same name came in another role.
-    fn add(&mut self, position: usize, role: Role) -> Result<usize, Error>;
+    fn add(&mut self, position: usize, name: &'w [u8], role: Role) -> Result<usize, Error>;
 
     /// The index of a key that is not a limiter's: it is never the first.
     ///
     /// # Errors
     ///
     /// As [`add`](Self::add).
-    fn add_other(&mut self, position: usize, role: Role) -> Result<NonZeroUsize, Error> {
-        NonZeroUsize::new(self.add(position, role)?).ok_or(Error::NoKey)
+    fn add_other(&mut self, position: usize, name: &'w [u8], role: Role) -> Result<NonZeroUsize, Error> {
+        NonZeroUsize::new(self.add(position, name, role)?).ok_or(Error::NoKey)
     }
 }
 
@@ -145,18 +145,17 @@ impl<'w, W: AsRef<[u8]> + Copy> KeyList<'w, W> {
     }
 }
 
-impl<W: AsRef<[u8]> + Copy> Keys for KeyList<'_, W> {
+impl<'w, W: AsRef<[u8]> + Copy> Keys<'w> for KeyList<'w, W> {
     #[inline(always)]
-    fn add(&mut self, position: usize, role: Role) -> Result<usize, Error> {
-        let Some(name) = self.words.get(position) else { return Err(Error::NoKey) };
-        // Most calls name one key.
+    fn add(&mut self, position: usize, name: &'w [u8], role: Role) -> Result<usize, Error> {
         if !self.uses.is_empty()
-            && let Some(index) = self.find(name.as_ref())
+            && let Some(index) = self.find(name)
         {
             return self.again(index, role);
         }
+        let Some(word) = self.words.get(position) else { return Err(Error::NoKey) };
         self.has_others |= !role.is_limiters();
-        self.uses.push(KeyUse { name: *name, position, role });
+        self.uses.push(KeyUse { name: *word, position, role });
         Ok(self.uses.len().saturating_sub(1))
     }
 }
@@ -213,17 +212,17 @@ impl<'w, W: Copy> KeysOfOne<'w, W> {
     }
 }
 
-impl<W: AsRef<[u8]> + Copy> Keys for KeysOfOne<'_, W> {
+impl<'w, W: AsRef<[u8]> + Copy> Keys<'w> for KeysOfOne<'w, W> {
     #[cold]
-    fn add(&mut self, position: usize, role: Role) -> Result<usize, Error> {
-        let Some(name) = self.words.get(position) else { return Err(Error::NoKey) };
+    fn add(&mut self, position: usize, name: &'w [u8], role: Role) -> Result<usize, Error> {
+        let Some(word) = self.words.get(position) else { return Err(Error::NoKey) };
         for before in std::iter::once(&self.own).chain(&self.others) {
-            if before.name.as_ref() == name.as_ref() {
-                check_roles(before.role, role, name.as_ref())?;
+            if before.name.as_ref() == name {
+                check_roles(before.role, role, name)?;
             }
         }
         // No limit names more than two.
-        self.others.try_push(KeyUse { name: *name, position, role }).map_err(|_| Error::NoKey)?;
+        self.others.try_push(KeyUse { name: *word, position, role }).map_err(|_| Error::NoKey)?;
         Ok(self.others.len())
     }
 }

@@ -29,7 +29,7 @@ impl<W: Words> Handler for OneLimit<W> {
         } else {
             let uses = keys.uses();
             check_slots(call, uses.iter().map(|key| key.name))?;
-            execute_guarded(call, &uses, spec, Purpose::Charge, &mut outcome)?;
+            execute_guarded(call, &uses, &mut spec, Purpose::Charge, &mut outcome)?;
         }
         Ok(outcome.decision)
     }

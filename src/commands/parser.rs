@@ -177,7 +177,7 @@ impl<'w> Spec<'w> {
     pub fn read<W: AsRef<[u8]>>(
         &mut self,
         reader: &mut Reader<'w, W>,
-        keys: &mut impl Keys,
+        keys: &mut impl Keys<'w>,
     ) -> Result<(), Error> {
         let Grammar { limit, refill, .. } = self.grammar;
         self.quota.limit = whole(limit.name, reader.take(), 0, MAX_UNITS)?;
@@ -202,7 +202,7 @@ impl<'w> Spec<'w> {
         &mut self,
         word: Option<&[u8]>,
         reader: &mut Reader<'w, W>,
-        keys: &mut impl Keys,
+        keys: &mut impl Keys<'w>,
     ) -> Result<(), Error> {
         let name = self.grammar.window.name;
         if !self.grammar.has(OptionPart::Align) {
@@ -232,7 +232,7 @@ impl<'w> Spec<'w> {
     fn read_options<W: AsRef<[u8]>>(
         &mut self,
         reader: &mut Reader<'w, W>,
-        keys: &mut impl Keys,
+        keys: &mut impl Keys<'w>,
     ) -> Result<(), Error> {
         let mut seen = 0;
         let (mut is_aligned, mut origin) = (false, None);
@@ -276,16 +276,19 @@ impl<'w> Spec<'w> {
 
 /// Reads what follows `BLOCK`.
 #[cold]
-fn read_block<W: AsRef<[u8]>>(reader: &mut Reader<'_, W>, keys: &mut impl Keys) -> Result<Block, Error> {
+fn read_block<'w, W: AsRef<[u8]>>(
+    reader: &mut Reader<'w, W>,
+    keys: &mut impl Keys<'w>,
+) -> Result<Block, Error> {
     let key = read_key(reader, keys, BLOCK, Accepts::KeyAndDuration, Role::Block)?;
     Ok(Block { key, lasts: duration("BLOCK's duration", reader.take(), 1)? })
 }
 
 /// Reads the name of a key that follows `option`, which accepts it with what may come after it.
 #[cold]
-fn read_key<W: AsRef<[u8]>>(
-    reader: &mut Reader<'_, W>,
-    keys: &mut impl Keys,
+fn read_key<'w, W: AsRef<[u8]>>(
+    reader: &mut Reader<'w, W>,
+    keys: &mut impl Keys<'w>,
     option: &'static str,
     accepts: Accepts,
     role: Role,
@@ -296,7 +299,7 @@ fn read_key<W: AsRef<[u8]>>(
     if is(name, BLOCK) || is(name, OVERRIDE) {
         return Err(Error::argument(option, accepts, Some(name)));
     }
-    keys.add_other(position, role)
+    keys.add_other(position, name, role)
 }
 
 /// Whether a word is the `expected` one, which is in capitals, in any case.

@@ -37,8 +37,9 @@ pub struct Request<'w, W> {
 }
 
 /// The key that limits are on: where its name stands among the words, and its index, once one of them was read.
-struct Place {
+struct Place<'w> {
     position: usize,
+    name: &'w [u8],
     key: Option<usize>,
 }
 
@@ -64,10 +65,9 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
     /// The first word that is missing or wrong, or two limits that cannot go together.
     pub fn read(&mut self, without: &Without) -> Result<(), Error> {
         let mut reader = Reader::new(self.keys.words());
-        let mut place = Place { position: reader.position(), key: None };
-        if reader.take().is_none() {
-            return Err(Error::WrongArity);
-        }
+        let position = reader.position();
+        let Some(name) = reader.take() else { return Err(Error::WrongArity) };
+        let mut place = Place { position, name, key: None };
         let mut is_new = true;
         while let Some(word) = reader.take() {
             if let Some(grammar) = GRAMMARS.iter().find(|grammar| is(word, grammar.word)) {
@@ -76,10 +76,9 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
                     .map_err(|error| error.in_limit(number, grammar.word))?;
                 is_new = false;
             } else if is(word, KEY) && !is_new {
-                place = Place { position: reader.position(), key: None };
-                if reader.take().is_none() {
-                    return Err(Error::NoKey);
-                }
+                let position = reader.position();
+                let Some(name) = reader.take() else { return Err(Error::NoKey) };
+                place = Place { position, name, key: None };
                 is_new = true;
             } else {
                 return Err(self.unexpected(word, is_new));
@@ -105,7 +104,7 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
     fn read_limit(
         &mut self,
         grammar: &'static Grammar,
-        place: &mut Place,
+        place: &mut Place<'w>,
         reader: &mut Reader<'w, W>,
         without: &Without,
     ) -> Result<(), Error> {
@@ -115,7 +114,7 @@ impl<'w, W: AsRef<[u8]> + Copy> Request<'w, W> {
         let role = Role::of(grammar);
         let keys_before = self.keys.uses().len();
         let key = match place.key {
-            None => self.keys.add(place.position, role)?,
+            None => self.keys.add(place.position, place.name, role)?,
             Some(key) => self.keys.again(key, role)?,
         };
         place.key = Some(key);

@@ -50,6 +50,7 @@ const LOST = new Set(["reconnecting", "close", "disconnecting", "end"]);
 export function ioRedis(client: AnyIoRedis): Adapter {
   const readiness = new Readiness(client as unknown as Connecting, () => client.status === "ready");
   const { keyPrefix = "" } = client.options;
+  const Command = commandClass(client);
   return {
     cluster: client.isCluster,
     keyPrefix: String(keyPrefix),
@@ -60,7 +61,7 @@ export function ioRedis(client: AnyIoRedis): Adapter {
       if (client.status !== "ready" || !readiness.wasReady) await readiness.ready(signal);
       const slot = client.isCluster ? slotOf(key) : undefined;
       if (slot !== undefined && !readonly) refuseLostNode(client as IoRedisCluster, slot);
-      const command = new (commandClass(client))(name, args, { replyEncoding: "utf8", readOnly: readonly });
+      const command = new Command(name, args, { replyEncoding: "utf8", readOnly: readonly });
       if (slot !== undefined) command.slot = slot;
       const giveUp = () => {
         command.name = "ping";
@@ -87,10 +88,22 @@ function refuseLostNode(cluster: IoRedisCluster, slot: number): void {
     throw new UnavailableError("connection", `${address} is lost (${node.status})`);
 }
 
-/** The class of the client's own package, so that this one need not import it. */
+/**
+ * The class of the client's own package, so that this one need not import it: taken from a command that the client makes
+ * and is kept from sending. (Its `constructor` tells nothing: a mixin overwrites it.)
+ */
 function commandClass(client: AnyIoRedis): CommandClass {
-  const redis = client.isCluster ? (client as IoRedisCluster).nodes("all")[0] : client;
-  const found = (redis?.constructor as { Command?: CommandClass } | undefined)?.Command;
-  if (!found) throw new LimiterError("the client is none of ioredis or iovalkey: give an object with send()");
-  return found;
+  let made: Command | undefined;
+  const maker: AnyIoRedis = Object.create(client, {
+    options: { value: { ...client.options, enableAutoPipelining: false } },
+    sendCommand: {
+      value: (command: Command) => {
+        made = command;
+        return command.promise;
+      },
+    },
+  });
+  void maker.call("ping");
+  if (!made) throw new LimiterError("the client is none of ioredis or iovalkey: give an object with send()");
+  return made.constructor as CommandClass;
 }

@@ -75,7 +75,20 @@ function sender(client: AnyNodeRedis): (words: string[], options: SendOptions) =
   if ("getMasterNode" in client) {
     return (words, { readonly, signal }) => client.sendCommand(readonly, words, { abortSignal: signal });
   }
+  if ("execute" in client) {
+    const pool = client as unknown as Pool;
+    return (words, { signal }) =>
+      pool.execute(async (one) => {
+        if (!one.isReady) throw new UnavailableError("connection", "a client of the pool is not connected");
+        return one.sendCommand(words, { abortSignal: signal });
+      });
+  }
   return (words, { signal }) => client.sendCommand(words, { abortSignal: signal });
+}
+
+/** A pool tells of itself only that it is open; its clients tell the rest. */
+interface Pool {
+  execute(task: (client: NodeRedisClient & { isReady: boolean }) => Promise<unknown>): Promise<unknown>;
 }
 
 /** A node that has gone is no place to wait; node-redis looks by itself for who took its slots. */

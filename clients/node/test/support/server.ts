@@ -12,17 +12,27 @@ export interface ServerOptions {
   readonly config?: readonly string[];
   /** Starts the bare server. */
   readonly withoutModule?: boolean;
+  /** Starts a Sentinel instead, which watches this server as `main`. */
+  readonly sentinelOf?: Server;
 }
+
+/** Tests that fail must leave none behind. */
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
 
 /** A server of the test's own, with the module, on a clock that the test moves. */
 export class Server {
   readonly port: number;
   readonly clock: Clock;
   readonly #dir: string;
+  readonly #args: readonly string[];
   #process: ChildProcess;
 
-  private constructor(dir: string, port: number, clock: Clock) {
+  private constructor(dir: string, port: number, clock: Clock, args: readonly string[]) {
     this.#dir = dir;
+    this.#args = args;
     this.port = port;
     this.clock = clock;
     this.#process = this.#spawn();
@@ -34,7 +44,12 @@ export class Server {
       const dir = mkdtempSync(join(tmp, "server-"));
       const port = await freePort();
       writeFileSync(join(dir, "redis.conf"), conf(dir, port, options));
-      const server = new Server(dir, port, new Clock(join(dir, "clock")));
+      const server = new Server(
+        dir,
+        port,
+        new Clock(join(dir, "clock")),
+        options.sentinelOf ? ["--sentinel"] : [],
+      );
       try {
         await server.#serves();
         return server;
@@ -100,9 +115,12 @@ export class Server {
 
   #spawn(): ChildProcess {
     const env = { ...process.env, ...this.clock.env };
-    const child = spawn(serverPath(), [join(this.#dir, "redis.conf")], { env, stdio: "ignore" });
-    // A test that fails must not leave it behind.
-    process.once("exit", () => child.kill("SIGKILL"));
+    const child = spawn(serverPath(), [join(this.#dir, "redis.conf"), ...this.#args], {
+      env,
+      stdio: "ignore",
+    });
+    running.add(child);
+    child.once("exit", () => running.delete(child));
     return child;
   }
 
@@ -162,12 +180,12 @@ export class Cluster {
     return count;
   }
 
-  /** How often the nodes have run a command, in lower case: one number a node. */
+  /** How often the nodes have run a command: one number a node. */
   async calls(command: string): Promise<number[]> {
     return Promise.all(
       this.servers.map(async (server) => {
         const info = String(await server.call("INFO", "commandstats"));
-        return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(info)?.[1] ?? 0);
+        return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`, "i").exec(info)?.[1] ?? 0);
       }),
     );
   }
@@ -188,12 +206,12 @@ export async function eventually(holds: () => boolean | Promise<boolean>, within
   }
 }
 
-function conf(dir: string, port: number, { config = [], withoutModule = false }: ServerOptions): string {
+function conf(dir: string, port: number, options: ServerOptions): string {
+  const { config = [], withoutModule = false, sentinelOf } = options;
+  const all = [`port ${port}`, "bind 127.0.0.1", `dir "${dir}"`, `logfile "${join(dir, "server.log")}"`];
+  if (sentinelOf) return [...all, `sentinel monitor main 127.0.0.1 ${sentinelOf.port} 1`, ""].join("\n");
   return [
-    `port ${port}`,
-    "bind 127.0.0.1",
-    `dir "${dir}"`,
-    `logfile "${join(dir, "server.log")}"`,
+    ...all,
     'save ""',
     "appendonly no",
     "enable-debug-command yes",

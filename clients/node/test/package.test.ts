@@ -1,0 +1,44 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const read = (file: string) => JSON.parse(readFileSync(`${root}/${file}`, "utf8"));
+const entries = Object.keys(read("entries.json"));
+const node = (...args: string[]) =>
+  execFileSync(process.execPath, args, { cwd: root, encoding: "utf8" }).trim();
+
+describe("the built package", () => {
+  it("exports every entry point, and each file is there", () => {
+    const { exports } = read("package.json");
+    expect(Object.keys(exports)).toEqual([...entries, "./package.json"]);
+    for (const entry of entries) {
+      for (const { types, default: file } of Object.values<{ types: string; default: string }>(
+        exports[entry],
+      )) {
+        expect(existsSync(`${root}/${types}`), types).toBe(true);
+        expect(existsSync(`${root}/${file}`), file).toBe(true);
+      }
+    }
+  });
+
+  // By the package's own name, as its users do; in processes of their own, without the tests' loader.
+  it.each(entries)("%s is imported and required, with the same names", (entry) => {
+    const name = JSON.stringify(`redis-limiter-client${entry.slice(1)}`);
+    const names =
+      "console.log(Object.keys(all).filter((n) => n !== 'default' && n !== 'module.exports').sort().join())";
+    const imported = node("--input-type=module", "-e", `import * as all from ${name}; ${names}`);
+    const required = node("--input-type=commonjs", "-e", `const all = require(${name}); ${names}`);
+    expect(required).toBe(imported);
+  });
+
+  it("starts no timer when it is imported: Workers forbid it at module scope", () => {
+    const script = `
+      for (const timer of ["setTimeout", "setInterval", "setImmediate"]) {
+        globalThis[timer] = () => { throw new Error(timer); };
+      }
+      await import("redis-limiter-client");`;
+    node("--input-type=module", "-e", script);
+  });
+});

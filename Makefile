@@ -11,7 +11,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release/libredis_limiter.$(if $(filter 
 MEASURE = PYTHONDONTWRITEBYTECODE=1 python3 benches/measure
 MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 
-.PHONY: help build run check test test-one test-ha lint minimum-rust bench bench-instructions bench-memory bench-worst \
+.PHONY: help build run check test test-one test-ha test-clients lint minimum-rust bench bench-instructions bench-memory bench-worst \
         performance-docs install clean print-module
 
 help: ## show this
@@ -46,6 +46,10 @@ test-ha: ## run the tests of failover, Sentinel and clusters, on every server at
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	@scripts/test ha
+
+test-clients: ## run the checks and tests of the packages in clients/ (needs Node.js 20 or later)
+	@$(MAKE) --no-print-directory build
+	@scripts/test-clients
 
 lint: ## check formatting, clippy, rustdoc; scripts and dependencies, where shellcheck and cargo-deny are at hand
 	@scripts/setup build

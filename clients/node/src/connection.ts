@@ -1,3 +1,4 @@
+import type { Breaker } from "./breaker.js";
 import { type Adapter, adapt, type RedisClient } from "./clients/index.js";
 import { shown } from "./duration.js";
 import { classify, LimiterError, UnavailableError } from "./errors.js";
@@ -11,12 +12,14 @@ export class Connection {
   readonly keyPrefix: string;
   readonly timeoutMs: number;
   readonly #adapter: Adapter;
+  readonly #breaker: Breaker | undefined;
 
   /**
    * @param timeoutMs - how long a call waits at most
+   * @param breaker - spares a Redis that is away; none unless given
    * @throws {@link LimiterError} where an argument is wrong
    */
-  constructor(client: RedisClient, timeoutMs = 250) {
+  constructor(client: RedisClient, timeoutMs = 250, breaker?: Breaker) {
     if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
       throw new LimiterError(`timeoutMs must be a whole number of 1 or more, not ${shown(timeoutMs)}`);
     }
@@ -24,6 +27,7 @@ export class Connection {
     this.cluster = this.#adapter.cluster;
     this.keyPrefix = this.#adapter.keyPrefix;
     this.timeoutMs = timeoutMs;
+    this.#breaker = breaker;
   }
 
   /**
@@ -39,6 +43,11 @@ export class Connection {
     key: string,
     { readonly = false, timeoutMs = this.timeoutMs }: { readonly?: boolean; timeoutMs?: number } = {},
   ): Promise<unknown> {
+    const call = () => this.#timed(words, key, readonly, timeoutMs);
+    return this.#breaker ? this.#breaker.run(call) : call();
+  }
+
+  #timed(words: string[], key: string, readonly: boolean, timeoutMs: number): Promise<unknown> {
     const late = new AbortController();
     return new Promise((resolve, reject) => {
       const giveUp = () => {

@@ -23,10 +23,21 @@ export interface Decision {
   readonly nextAfterMs: number | null;
   /** Units that count after this call; above `limit` in debt, or after the limit was lowered. */
   readonly used: number;
-  /** Who decided: Redis; the deny cache; the fallback in memory; or, Redis being away, nobody (`open`, `closed`). */
+  /** Who decided: Redis; what it said before (`denyCache`, `prefetch`); the fallback in memory; or, Redis being away, nobody (`open`, `closed`). */
   readonly source: Source;
   /** Of a limit with `block`: whether the caller was blocked `'already'`, or is `'now'`, by this refusal. */
   readonly blocked: false | "already" | "now";
+}
+
+/** The same decision, `ms` later. */
+export function aged<D extends Decision>(decision: D, ms: number): D {
+  const after = (time: number | null) => (time === null ? null : Math.max(0, Math.ceil(time - ms)));
+  return {
+    ...decision,
+    retryAfterMs: after(decision.retryAfterMs),
+    resetAfterMs: Math.max(0, Math.ceil(decision.resetAfterMs - ms)),
+    nextAfterMs: after(decision.nextAfterMs),
+  };
 }
 
 /** {@link Decision.source} */
@@ -96,11 +107,11 @@ export function allFrom(
 }
 
 /** The decision where Redis is away and all shall pass. */
-export function openDecision(limit: AnyLimit, { cost = 1 }: Charge = {}): Decision {
+export function openDecision(limit: AnyLimit, { cost = 1 }: Charge = {}, peek = false): Decision {
   const units = unitsOf(limit);
   return {
     allowed: true,
-    granted: Math.max(cost, 0),
+    granted: peek ? 0 : Math.max(cost, 0),
     limit: units,
     remaining: units,
     retryAfterMs: 0,
@@ -155,7 +166,7 @@ export function combine(
 type Seven = [number, number, number, number, number, number, number, number | undefined];
 
 /** A forced charge never refuses: its `allowed` tells whether it fitted. */
-function refuses(decision: Decision, charge: Charge | undefined): boolean {
+export function refuses(decision: Decision, charge: Charge | undefined): boolean {
   return !decision.allowed && !(charge?.mode === "force" && (charge.cost ?? 1) > 0);
 }
 

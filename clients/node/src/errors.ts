@@ -45,6 +45,11 @@ export class UnavailableError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.kind = kind;
   }
+
+  /** Whether Redis may have run the command all the same: it timed out, or the connection broke after it was written. */
+  get mayHaveRun(): boolean {
+    return this.kind === "timeout" || (this.kind === "connection" && this.cause !== undefined);
+  }
 }
 
 /** The codes of error replies that tell of the server's state, not of the caller's mistake. */

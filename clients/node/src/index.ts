@@ -1,4 +1,5 @@
-export type { BoundLimiter } from "./bound.js";
+export type { BoundLease, BoundLimiter, BoundOptions } from "./bound.js";
+export type { BreakerOptions, BreakerState } from "./breaker.js";
 export type {
   CustomClient,
   IoRedisClient,
@@ -10,9 +11,13 @@ export type {
   SendOptions,
 } from "./clients/index.js";
 export type { AllDecision, Decision, Source } from "./decision.js";
+export type { DenyCacheOptions } from "./deny-cache.js";
 export type { Duration, Months } from "./duration.js";
+export { type EnvOptions, fromEnv } from "./env.js";
 export { LimiterError, UnavailableError, type UnavailableKind } from "./errors.js";
+export type { MemoryFallbackOptions } from "./fallback.js";
 export type { Key } from "./keys.js";
+export type { Lease, Refused } from "./leases.js";
 export { type AllItem, createLimiter, type Limiter, type LimiterOptions } from "./limiter.js";
 export {
   type AnyLimit,
@@ -31,5 +36,10 @@ export {
   type TokenBucket,
   tokenBucket,
 } from "./limits.js";
+export { BreakerGauge, DURATION_BUCKETS, type Metrics } from "./metrics.js";
+export type { PrefetchOptions } from "./prefetch.js";
+export type { Override } from "./protection.js";
+export type { RegionsOptions } from "./regions.js";
+export type { DecisionEvent, OnDecision } from "./report.js";
 export type { OnUnavailable, UnansweredCall } from "./unavailable.js";
 export type { Charge, Mode } from "./words.js";

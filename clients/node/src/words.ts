@@ -37,7 +37,8 @@ const ALGORITHM = {
 /** The field names by which a hash tells its limits apart. */
 const FIELD = { tokenBucket: "tb", leakyBucket: "lb", fixedWindow: "fw", slidingCounter: "sc" } as const;
 
-const nameOf = (limit: AnyLimit) => limit.name ?? defaultName(limit);
+/** The name by which keys, metrics and logs know a limit. */
+export const nameOf = (limit: AnyLimit): string => limit.name ?? defaultName(limit);
 
 /** The Redis key that holds a limit's state. */
 export function stateKey(place: Place): string {

@@ -28,7 +28,7 @@ describe.each(Object.entries(ofOneServer).filter(([name]) => name !== "an object
   (_name, connect) => {
     it("hangs: no call waits longer than told, and none is charged later than it was written", async () => {
       connected = await connect(server.port);
-      const limiter = createLimiter(connected.client, { timeoutMs: 100 });
+      const limiter = createLimiter(connected.client, { timeoutMs: 100, breaker: false });
       await eventually(async () => (await limiter.consume("u", limit)).source === "redis");
       const before = await used(server);
       server.freeze();
@@ -49,7 +49,7 @@ describe.each(Object.entries(ofOneServer).filter(([name]) => name !== "an object
 
     it("hangs and dies: what timed out is not sent again to its successor", async () => {
       connected = await connect(server.port);
-      const limiter = createLimiter(connected.client, { timeoutMs: 50 });
+      const limiter = createLimiter(connected.client, { timeoutMs: 50, breaker: false });
       await eventually(async () => (await limiter.consume("u", limit)).source === "redis");
       server.freeze();
       const calls = Array.from({ length: 20 }, () => limiter.consume("late", limit));
@@ -63,7 +63,11 @@ describe.each(Object.entries(ofOneServer).filter(([name]) => name !== "an object
 
     it("is gone and comes back: what was refused meanwhile is never sent", async () => {
       connected = await connect(server.port);
-      const limiter = createLimiter(connected.client, { timeoutMs: 100, onUnavailable: "closed" });
+      const limiter = createLimiter(connected.client, {
+        timeoutMs: 100,
+        onUnavailable: "closed",
+        breaker: false,
+      });
       await eventually(async () => (await limiter.consume("u", limit)).source === "redis");
       await server.kill();
       await sleep(50);

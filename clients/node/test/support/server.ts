@@ -83,6 +83,15 @@ export class Server {
     return info !== null;
   }
 
+  /** Whether the module of this build takes BLOCK and OVERRIDE. */
+  async hasBlocks(): Promise<boolean> {
+    const words = ["RL.PEEK", "{p}", "FIXED", "1", "1s", "BLOCK", "{p}b", "1s", "OVERRIDE", "{p}o"];
+    return this.call(...words).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Lets the process stand still, as one that hangs. */
   freeze(): void {
     this.#process.kill("SIGSTOP");

@@ -86,6 +86,11 @@ export class MemoryFallback {
     return end > performance.now();
   }
 
+  /** Keys and holders that are remembered. */
+  get size(): number {
+    return this.#windows.size + this.#holders.calculatedSize;
+  }
+
   /** Forgets everything. */
   clear(): void {
     this.#windows.clear();

@@ -74,11 +74,8 @@ export class Lease implements Decision {
    */
   renew(): Promise<boolean> {
     if (this.#releasing) return Promise.resolve(false);
-    const before = this.#renewing ?? Promise.resolve(true);
-    const renewing = before.then(
-      () => this.#renew(),
-      () => this.#renew(),
-    );
+    const next = () => this.#renew();
+    const renewing = this.#renewing?.then(next, next) ?? next();
     this.#renewing = renewing;
     return renewing;
   }

@@ -70,7 +70,7 @@ export class Prefetch {
     this.#open = open;
     this.#holds = new LRUCache({
       max: MAX_KEYS,
-      dispose: (hold, _key, reason) => {
+      disposeAfter: (hold, _key, reason) => {
         if (reason === "evict") void this.#giveBack(hold);
       },
     });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { slotOf } from "../src/clients/slot.js";
 import { createLimiter, fixedWindow, slidingLog } from "../src/index.js";
 import { ofCluster } from "./support/clients.js";
-import { Cluster, eventually } from "./support/server.js";
+import { Cluster } from "./support/server.js";
 
 const limit = fixedWindow({ limit: 1000, window: "1h" });
 const log = slidingLog({ limit: 1000, window: "1h", name: "log" });
@@ -54,27 +54,8 @@ describe.each(Object.entries(ofCluster))("a cluster, by %s", (name, connect) => 
     const limiter = createLimiter(client, { timeoutMs: 5000 });
     const key = `${name}:moves`;
     await limiter.consume(key, limit);
-    await move(slotOf(`rl:{${key}}`));
+    await cluster.move(slotOf(`rl:{${key}}`));
     expect(await limiter.consume(key, limit)).toMatchObject({ source: "redis", used: 2 });
     await end();
   });
 });
-
-/** Moves a slot to the next node, its keys too. */
-async function move(slot: number): Promise<void> {
-  const ids = await Promise.all(cluster.servers.map(async (s) => String(await s.call("CLUSTER", "MYID"))));
-  const owned = await Promise.all(
-    cluster.servers.map(async (s) => Number(await s.call("CLUSTER", "COUNTKEYSINSLOT", String(slot)))),
-  );
-  const from = owned.findIndex((count) => count > 0);
-  const to = (from + 1) % 3;
-  const [source, target] = [cluster.servers[from]!, cluster.servers[to]!];
-  await target.call("CLUSTER", "SETSLOT", String(slot), "IMPORTING", ids[from]!);
-  await source.call("CLUSTER", "SETSLOT", String(slot), "MIGRATING", ids[to]!);
-  const keys = (await source.call("CLUSTER", "GETKEYSINSLOT", String(slot), "100")) as string[];
-  await source.call("MIGRATE", "127.0.0.1", String(target.port), "", "0", "5000", "KEYS", ...keys);
-  for (const server of [target, source]) {
-    await server.call("CLUSTER", "SETSLOT", String(slot), "NODE", ids[to]!);
-  }
-  await eventually(async () => Number(await target.call("CLUSTER", "COUNTKEYSINSLOT", String(slot))) > 0);
-}

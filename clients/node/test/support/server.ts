@@ -199,6 +199,27 @@ export class Cluster {
     );
   }
 
+  /** Moves a slot that holds keys to the next node, its keys too; `halfway` is run while it lies in both. */
+  async move(slot: number, halfway: () => Promise<void> = async () => {}): Promise<void> {
+    const words = String(slot);
+    const ids = await Promise.all(this.servers.map(async (s) => String(await s.call("CLUSTER", "MYID"))));
+    const owned = await Promise.all(
+      this.servers.map(async (s) => Number(await s.call("CLUSTER", "COUNTKEYSINSLOT", words))),
+    );
+    const from = owned.findIndex((count) => count > 0);
+    const to = (from + 1) % this.servers.length;
+    const [source, target] = [this.servers[from] as Server, this.servers[to] as Server];
+    await target.call("CLUSTER", "SETSLOT", words, "IMPORTING", ids[from] as string);
+    await source.call("CLUSTER", "SETSLOT", words, "MIGRATING", ids[to] as string);
+    await halfway();
+    const keys = (await source.call("CLUSTER", "GETKEYSINSLOT", words, "100")) as string[];
+    await source.call("MIGRATE", "127.0.0.1", String(target.port), "", "0", "5000", "KEYS", ...keys);
+    for (const server of [target, source]) {
+      await server.call("CLUSTER", "SETSLOT", words, "NODE", ids[to] as string);
+    }
+    await eventually(async () => Number(await target.call("CLUSTER", "COUNTKEYSINSLOT", words)) > 0);
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.servers.map((server) => server.stop()));
   }

@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import CircuitBreaker from "opossum";
+import { whole } from "./check.js";
 import { shown } from "./duration.js";
 import { LimiterError, UnavailableError } from "./errors.js";
 
@@ -148,12 +149,5 @@ export class Breaker {
     this.#state = to;
     this.#changedAt = performance.now();
     this.#onChange(from, to);
-  }
-}
-
-/** Checks an option that is a whole number. */
-export function whole(option: string, value: unknown, least: number, most: number): void {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
-    throw new LimiterError(`${option} must be a whole number from ${least} to ${most}, not ${shown(value)}`);
   }
 }

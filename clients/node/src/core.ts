@@ -3,6 +3,7 @@ import { type Decision, decisionFrom } from "./decision.js";
 import type { DenyCache } from "./deny-cache.js";
 import { UnavailableError } from "./errors.js";
 import type { AnyLimit, Limit } from "./limits.js";
+import type { Prefetch } from "./prefetch.js";
 import type { Regions } from "./regions.js";
 import type { Report } from "./report.js";
 import type { Fallback } from "./unavailable.js";
@@ -17,6 +18,8 @@ export interface Core {
   readonly report: Report;
   readonly denials: DenyCache | undefined;
   readonly regions: Regions | undefined;
+  /** What holds units at this moment. */
+  readonly prefetches: Set<Prefetch>;
 }
 
 /**
@@ -63,6 +66,12 @@ export async function charge(
     // Whatever was answered: it may have been given back.
     if (cost < 0) core.denials?.forget(place);
   }
+}
+
+/** Drops what this process remembers of a caller whose state it has deleted: all limits' in the hash, or one's. */
+export function forget(core: Core, place: Pick<Place, "prefix" | "key">, limit?: AnyLimit): void {
+  core.denials?.forget(place);
+  for (const prefetch of core.prefetches) prefetch.forget(place.key, limit);
 }
 
 /** Passes on what a fallback may answer, and throws everything else. */

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { whole } from "./breaker.js";
+import { whole } from "./check.js";
 import { type AllDecision, aged, type Decision } from "./decision.js";
 import { hashKey } from "./keys.js";
 import { type Charge, type Item, nameOf, type Place, spec } from "./words.js";

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { whole } from "./breaker.js";
+import { whole } from "./check.js";
 import type { Decision } from "./decision.js";
 import { shown } from "./duration.js";
 import { LimiterError } from "./errors.js";

@@ -2,7 +2,7 @@ import { BoundLease, BoundLimiter, type BoundOptions } from "./bound.js";
 import { Breaker, type BreakerOptions } from "./breaker.js";
 import type { RedisClient } from "./clients/index.js";
 import { Connection } from "./connection.js";
-import { ask, type Core, charge as chargeOne, unavailable } from "./core.js";
+import { ask, type Core, charge as chargeOne, forget, unavailable } from "./core.js";
 import type { AllDecision, Decision } from "./decision.js";
 import { DenyCache, type DenyCacheOptions } from "./deny-cache.js";
 import type { Duration } from "./duration.js";
@@ -66,8 +66,6 @@ export function createLimiter(client: RedisClient, options: LimiterOptions = {})
 export class Limiter {
   readonly #core: Core;
   readonly #breaker: Breaker | undefined;
-  /** What holds units at this moment. */
-  readonly #prefetches = new Set<Prefetch>();
   #closed: Promise<void> | undefined;
 
   /** @internal */
@@ -86,6 +84,7 @@ export class Limiter {
       report,
       denials: denyCache && new DenyCache(denyCache),
       regions: regions && new Regions(regions, { prefix, timeoutMs, breaker, report }),
+      prefetches: new Set(),
     };
   }
 
@@ -234,15 +233,14 @@ export class Limiter {
    * @throws {@link UnavailableError} where Redis is away
    */
   async reset(key: Key, limit?: AnyLimit): Promise<boolean> {
-    for (const prefetch of this.#prefetches) prefetch.forget(key);
     if (limit) return resetLimit(this.#core, this.#place(key, limit));
     this.#check();
-    const { prefix, denials } = this.#core;
+    const { prefix } = this.#core;
     const redisKey = hashKey(prefix, key);
     try {
       return Number(await ask(this.#core, ["DEL", redisKey], redisKey)) > 0;
     } finally {
-      denials?.forget({ prefix, key });
+      forget(this.#core, { prefix, key });
     }
   }
 
@@ -262,7 +260,7 @@ export class Limiter {
       return new BoundLease(this, named);
     }
     if (!prefetch) return new BoundLimiter(this, named);
-    const ahead = new Prefetch(this.#core, named, prefetch, this.#prefetches);
+    const ahead = new Prefetch(this.#core, named, prefetch);
     return new BoundLimiter(this, named, async (key, charge) => {
       this.#check();
       return ahead.consume(key, charge);
@@ -271,7 +269,7 @@ export class Limiter {
 
   /**
    * Ends the limiter, not the client: gives back what was prefetched, sends what other regions have not heard of, and stops
-   * its timers. Takes about `timeoutMs` at most, twice that with prefetch and regions. Later calls are an error.
+   * its timers: all within a few `timeoutMs`. Later calls are an error.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -279,7 +277,7 @@ export class Limiter {
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.#prefetches].map((prefetch) => prefetch.close()));
+    await Promise.all([...this.#core.prefetches].map((prefetch) => prefetch.close()));
     await this.#core.regions?.close();
     this.#core.denials?.clear();
     this.#core.fallback.memory?.clear();

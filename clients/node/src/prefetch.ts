@@ -1,13 +1,13 @@
 import { LRUCache } from "lru-cache";
-import { whole } from "./breaker.js";
+import { whole } from "./check.js";
 import { type Core, charge, unavailable } from "./core.js";
 import { aged, type Decision } from "./decision.js";
 import { shown } from "./duration.js";
 import { LimiterError, UnavailableError } from "./errors.js";
 import { hashKey, type Key } from "./keys.js";
-import { type Limit, MAX_UNITS } from "./limits.js";
+import { type AnyLimit, type Limit, MAX_UNITS } from "./limits.js";
 import { later, within } from "./within.js";
-import type { Charge, Place } from "./words.js";
+import { type Charge, type Place, stateField, stateKey } from "./words.js";
 
 /**
  * For a key hotter than one server: `units` are charged at a time and served from memory. Each unit served was charged at
@@ -29,13 +29,13 @@ const MAX_KEYS = 10_000;
 class Hold {
   readonly key: Key;
   units = 0;
-  /** When the oldest of its units may have been charged. */
-  takenAt = 0;
   /** No unit is served from then on. */
   endsAt = 0;
   /** From then on a refund could fall into the next window. */
   returnableUntil = Number.POSITIVE_INFINITY;
+  /** What Redis said last, and when it was asked. */
   decision: Decision | undefined;
+  askedAt = 0;
   taking: Promise<Decision> | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -50,14 +50,10 @@ export class Prefetch {
   readonly #limit: Limit;
   readonly #units: number;
   readonly #maxMs: number;
-  readonly #open: Set<Prefetch>;
   readonly #holds: LRUCache<string, Hold>;
 
-  /**
-   * @param open - where it stands while it holds anything, so that the limiter's `close` finds it
-   * @throws {@link LimiterError} naming the option that is wrong
-   */
-  constructor(core: Core, limit: Limit, { units, maxMs = 1000 }: PrefetchOptions, open: Set<Prefetch>) {
+  /** @throws {@link LimiterError} naming the option that is wrong */
+  constructor(core: Core, limit: Limit, { units, maxMs = 1000 }: PrefetchOptions) {
     if (!["tokenBucket", "fixedWindow", "slidingCounter", "slidingLog"].includes(limit.algorithm)) {
       throw new LimiterError(`prefetch is not possible with ${shown(limit.algorithm)}`);
     }
@@ -67,7 +63,6 @@ export class Prefetch {
     this.#limit = limit;
     this.#units = units;
     this.#maxMs = maxMs;
-    this.#open = open;
     this.#holds = new LRUCache({
       max: MAX_KEYS,
       disposeAfter: (hold, _key, reason) => {
@@ -94,10 +89,16 @@ export class Prefetch {
     return decision;
   }
 
-  /** Forgets what is held for a key that was reset: it is no longer charged. */
-  forget(key: Key): void {
-    const hold = this.#holds.get(this.#id(key));
-    if (hold) this.#empty(hold);
+  /** Drops what is held for a key that was reset, with all limits of its hash or this one: it is no longer charged. */
+  forget(key: Key, limit?: AnyLimit): void {
+    const hold = this.#holds.peek(this.#id(key));
+    if (!hold) return;
+    const place = this.#place(key);
+    const own = stateField(this.#limit);
+    const isReset = limit
+      ? stateKey({ ...place, limit }) === stateKey(place) && stateField(limit) === own
+      : own !== undefined;
+    if (isReset) this.#empty(hold);
   }
 
   /** Gives everything back. */
@@ -149,7 +150,8 @@ export class Prefetch {
     if (taken.granted === 0) return taken;
     if (this.#expired(hold)) void this.#giveBack(hold);
     if (hold.units === 0) {
-      hold.takenAt = sentAt;
+      clearTimeout(hold.timer);
+      hold.timer = undefined;
       hold.endsAt = sentAt + this.#maxMs;
       hold.returnableUntil = Number.POSITIVE_INFINITY;
     }
@@ -161,8 +163,9 @@ export class Prefetch {
     }
     hold.units += taken.granted;
     hold.decision = taken;
+    hold.askedAt = sentAt;
     this.#holds.set(this.#id(hold.key), hold);
-    this.#open.add(this);
+    this.#core.prefetches.add(this);
     hold.timer ??= later(Math.max(hold.endsAt - performance.now(), 0), () => void this.#giveBack(hold));
     return taken;
   }
@@ -172,7 +175,7 @@ export class Prefetch {
     if (!decision || hold.units < cost || this.#expired(hold)) return undefined;
     hold.units -= cost;
     return {
-      ...aged(decision, performance.now() - hold.takenAt),
+      ...aged(decision, performance.now() - hold.askedAt),
       allowed: true,
       granted: cost,
       remaining: decision.remaining + hold.units,
@@ -201,7 +204,7 @@ export class Prefetch {
     hold.decision = undefined;
     const id = this.#id(hold.key);
     if (!hold.taking && this.#holds.peek(id) === hold) this.#holds.delete(id);
-    if (this.#holds.size === 0) this.#open.delete(this);
+    if (this.#holds.size === 0) this.#core.prefetches.delete(this);
   }
 
   #hold(key: Key): Hold {

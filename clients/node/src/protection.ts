@@ -1,4 +1,4 @@
-import { ask, type Core } from "./core.js";
+import { ask, type Core, forget } from "./core.js";
 import { type Duration, parseDuration, shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
 import { type Limit, units } from "./limits.js";
@@ -81,6 +81,6 @@ export async function resetLimit(core: Core, place: Place): Promise<boolean> {
   try {
     return Number(await ask(core, words, key, place.limit)) > 0;
   } finally {
-    core.denials?.forget(place);
+    forget(core, place, place.limit);
   }
 }

@@ -1,4 +1,5 @@
-import { Breaker, type BreakerOptions, whole } from "./breaker.js";
+import { Breaker, type BreakerOptions } from "./breaker.js";
+import { whole } from "./check.js";
 import type { RedisClient } from "./clients/index.js";
 import { Connection } from "./connection.js";
 import { shown } from "./duration.js";

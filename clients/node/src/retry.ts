@@ -1,5 +1,4 @@
-import { shown } from "./duration.js";
-import { LimiterError } from "./errors.js";
+import { whole } from "./check.js";
 
 /** Options of {@link fetchWithRetry}. */
 export interface RetryOptions {
@@ -42,9 +41,7 @@ export async function fetchWithRetry(
     ["maxDelayMs", maxDelayMs, MAX_TIMER_MS],
     ["baseDelayMs", baseDelayMs, MAX_TIMER_MS],
   ] as const) {
-    if (!Number.isInteger(value) || value < 0 || value > most) {
-      throw new LimiterError(`${name} must be a whole number from 0 to ${most}, not ${shown(value)}`);
-    }
+    whole(name, value, 0, most);
   }
   const send = options.fetch ?? globalThis.fetch;
   const request = input instanceof Request ? input : undefined;

@@ -50,7 +50,10 @@ async function atOnce(core: Core, items: readonly Item[]): Promise<AllDecision> 
   try {
     return await send(core, "RL.ALL", items);
   } catch (error) {
-    return core.fallback.all(unavailable(error), items, true);
+    const reason = unavailable(error);
+    const all = await core.fallback.all(reason, items, true);
+    if (!all.allowed && reason.mayHaveRun) for (const release of releases(core, items)) void release;
+    return all;
   }
 }
 
@@ -72,7 +75,10 @@ async function inTurn(
     } catch (error) {
       if (!(error instanceof UnavailableError && core.fallback.keeps)) await giveBack(core, charged, end);
       const reason = unavailable(error);
-      if (!core.fallback.keeps) return core.fallback.all(reason, items, false);
+      if (!core.fallback.keeps) {
+        if (reason.mayHaveRun) for (const release of releases(core, part)) void release;
+        return core.fallback.all(reason, items, false);
+      }
       all = await core.fallback.all(reason, part, false);
     }
     for (const [n, i] of group.entries()) decisions[i] = all.decisions[n] ?? null;
@@ -93,25 +99,26 @@ async function inTurn(
 async function giveBack(core: Core, charged: readonly Charged[][], end: number): Promise<void> {
   const given = charged.flatMap((group) => {
     const taken = group.filter(({ decision }) => decision.source === "redis" && decision.granted > 0);
-    const leases = taken.filter(({ item }) => item.limit.algorithm === "lease");
     const units = taken.filter(({ item }) => item.limit.algorithm !== "lease");
+    const back = units.map(({ item, decision }) => ({ ...item, charge: { cost: -decision.granted } }));
     return [
-      ...leases.map(({ item }) => {
-        const key = stateKey(item);
-        return ask(core, ["RL.RELEASE", key, item.id ?? ""], key, item.limit);
-      }),
-      ...(units.length === 0
-        ? []
-        : [
-            send(
-              core,
-              "RL.ALL",
-              units.map(({ item, decision }) => ({ ...item, charge: { cost: -decision.granted } })),
-            ),
-          ]),
+      ...releases(
+        core,
+        taken.map(({ item }) => item),
+      ),
+      ...(back.length === 0 ? [] : [send(core, "RL.ALL", back).catch(() => {})]),
     ];
   });
-  if (given.length > 0) await within(end - performance.now(), Promise.allSettled(given));
+  if (given.length > 0) await within(end - performance.now(), Promise.all(given));
+}
+
+/** Leases that nobody shall hold. Where Redis is away they end with their ttl. */
+function releases(core: Core, items: readonly Item[]): Promise<unknown>[] {
+  const leases = items.filter(({ limit }) => limit.algorithm === "lease");
+  return leases.map(async (item) => {
+    const key = stateKey(item);
+    await ask(core, ["RL.RELEASE", key, item.id ?? ""], key, item.limit).catch(() => {});
+  });
 }
 
 async function send(

@@ -124,10 +124,10 @@ export class DenyCache {
   }
 }
 
-/** What must fit for the call to be allowed; undefined where it is never refused for good, or charges nothing. */
+/** What must fit for the call to be allowed; undefined where it charges nothing, is never refused for good, or is wrong. */
 function costOf({ cost = 1, mode }: Charge): number | undefined {
-  if (mode === "force" || cost <= 0) return undefined;
-  return mode === "partial" ? 1 : cost;
+  if (!Number.isInteger(cost) || cost <= 0) return undefined;
+  return mode === undefined ? cost : mode === "partial" ? 1 : undefined;
 }
 
 /** A limit with its numbers: another number is another question. */

@@ -40,11 +40,10 @@ export async function unblock(core: Core, place: Place & { readonly limit: Limit
 }
 
 /** `SET okey n[/r] [PX ms]` */
-export async function override(
-  core: Core,
-  place: Place,
-  { limit, rate, for: span }: Override,
-): Promise<void> {
+export async function override(core: Core, place: Place, numbers: Override): Promise<void> {
+  const { limit, rate, for: span, ...unknown } = numbers;
+  // A misspelt `for` must not mean for ever.
+  for (const option of Object.keys(unknown)) throw new LimiterError(`${option} is no option of an override`);
   const { algorithm, override } = place.limit;
   if (!override) throw new LimiterError("a limit can be overridden where it has the option override: true");
   units("limit", limit, 0);

@@ -38,6 +38,13 @@ describe("the deny cache", () => {
     expect(metrics.counts.get("request api refused cache")).toBe(1);
   });
 
+  it("hides no mistake", async () => {
+    const { limiter } = denying();
+    await limiter.consume("u", limit);
+    await expect(limiter.consume("u", limit, { cost: Number.NaN })).rejects.toThrow("cost");
+    await expect(limiter.consume("u", limit, { mode: "FORCE" as "force" })).rejects.toThrow("mode");
+  });
+
   it("ends with the refusal itself", async () => {
     const { limiter } = denying({}, 300);
     await limiter.consume("u", limit);

@@ -33,12 +33,32 @@ describe("the built package", () => {
     expect(required).toBe(imported);
   });
 
-  it("starts no timer when it is imported: Workers forbid it at module scope", () => {
+  it.each(entries)("%s needs no other entry point's library", (entry) => {
+    const peers = Object.keys(read("package.json").peerDependencies ?? {});
+    const own = entry === "." ? [] : [readFileSync(`${root}/${read("entries.json")[entry]}`, "utf8")];
+    const foreign = peers.filter((peer) => !own.join().includes(`"${peer}"`));
+    const script = `
+      const { Module } = await import("node:module");
+      const load = Module._load;
+      Module._load = (name, ...rest) => {
+        if (${JSON.stringify(foreign)}.some((peer) => name === peer || name.startsWith(peer + "/"))) throw new Error(name);
+        return load(name, ...rest);
+      };
+      const require = Module.createRequire(${JSON.stringify(`${root}/package.json`)});
+      require(${JSON.stringify(`redis-limiter-client${entry.slice(1)}`)});`;
+    node("--input-type=module", "-e", script);
+  });
+
+  it("starts no timer before the first call: Workers forbid it at module scope", () => {
     const script = `
       for (const timer of ["setTimeout", "setInterval", "setImmediate"]) {
         globalThis[timer] = () => { throw new Error(timer); };
       }
-      await import("redis-limiter-client");`;
+      const { createLimiter, tokenBucket } = await import("redis-limiter-client");
+      const client = { send: () => new Promise(() => {}) };
+      const regions = { others: [client] };
+      createLimiter(client, { denyCache: {}, breaker: {}, regions, onUnavailable: { memory: {} } })
+        .for("x", tokenBucket({ capacity: 5, refill: 5, period: "1s" }), { prefetch: { units: 5 } });`;
     node("--input-type=module", "-e", script);
   });
 });

@@ -89,6 +89,8 @@ describe("block and override", () => {
     await expect(limiter.override("u", plain, { limit: 5 })).rejects.toThrow("override: true");
     await expect(limiter.override("u", login, { limit: -5 })).rejects.toThrow("limit must be");
     await expect(limiter.override("u", login, { limit: 5, rate: 5 })).rejects.toThrow("rate is for buckets");
+    const misspelt = { limit: 5, form: "1h" } as { limit: number };
+    await expect(limiter.override("u", login, misspelt)).rejects.toThrow("form is no option");
     await expect(limiter.override("u", bucket, { limit: 5, rate: 0 })).rejects.toThrow("rate must be");
   });
 });

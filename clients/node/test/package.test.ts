@@ -1,7 +1,10 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { Server } from "./support/server.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (file: string) => JSON.parse(readFileSync(`${root}/${file}`, "utf8"));
@@ -60,5 +63,48 @@ describe("the built package", () => {
       createLimiter(client, { denyCache: {}, breaker: {}, regions, onUnavailable: { memory: {} } })
         .for("x", tokenBucket({ capacity: 5, refill: 5, period: "1s" }), { prefetch: { units: 5 } });`;
     node("--input-type=module", "-e", script);
+  });
+});
+
+describe("a program that limits", () => {
+  it("lives on while Redis is gone and comes back, though it listens to no errors, and ends when it is done", async () => {
+    const server = await Server.start();
+    const program = `
+      import { createClient } from "redis";
+      import { createLimiter, fixedWindow } from "redis-limiter-client";
+      const client = createClient({ url: ${JSON.stringify(server.url)} });
+      const limiter = createLimiter(client, { timeoutMs: 100, breaker: { resetMs: 200 } });
+      await client.connect();
+      const limit = fixedWindow({ limit: 1000, window: "1h" });
+      let last;
+      let changes = 0;
+      while (changes < 3) {
+        const { source } = await limiter.consume("u", limit);
+        if (source !== last) {
+          changes++;
+          console.log((last = source));
+        }
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await limiter.close();
+      await client.close();`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const sources: string[] = [];
+      for await (const source of createInterface({ input: child.stdout })) {
+        sources.push(source);
+        if (sources.length === 1) await server.kill();
+        if (sources.length === 2) await server.startAgain();
+      }
+      expect(sources).toEqual(["redis", "open", "redis"]);
+      const code = child.exitCode ?? ((await once(child, "exit")) as [number])[0];
+      expect(code).toBe(0);
+    } finally {
+      child.kill("SIGKILL");
+      await server.stop();
+    }
   });
 });

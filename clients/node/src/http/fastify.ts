@@ -56,7 +56,8 @@ const rateLimit: FastifyPluginAsync<FastifyRateLimitOptions> = async (fastify, o
       return;
     }
     reply.code(problem.status).headers(problem.headers);
-    if (!handler) return reply.send(JSON.stringify(problem.body));
+    // As bytes: to a string Fastify would add a charset, which this media type has not.
+    if (!handler) return reply.send(Buffer.from(JSON.stringify(problem.body)));
     reply.removeHeader("Content-Type");
     const body = await handler(request, reply, problem);
     return reply.sent ? reply : reply.send(body);

@@ -22,11 +22,11 @@ app.get('/hello', (req, res) => {
 // By the account that is tried, wherever the attempts come from. Only wrong passwords count.
 const attempts = rateLimit(limiter, {
   limits: slidingLog({ limit: 3, window: '15m', name: 'login' }),
-  key: (req) => `login:${String(req.body.name).toLowerCase()}`,
+  key: (req) => `login:${String(req.body?.name).toLowerCase()}`,
   refundOn: (res) => res.statusCode < 400,
 });
 app.post('/login', express.urlencoded({ extended: false }), attempts, (req, res) => {
-  if (req.body.password === 'secret') res.send('welcome\n');
+  if (req.body?.password === 'secret') res.send('welcome\n');
   else res.status(401).send('wrong\n');
 });
 

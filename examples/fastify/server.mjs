@@ -14,13 +14,16 @@ const tier = (burst, daily) => [
   { limit: fixedWindow({ limit: daily, window: '1d', align: true, name: 'daily' }) },
 ];
 const tiers = { free: tier(2, 3), pro: tier(100, 1_000_000) };
-const customers = { 'key-of-ann': { id: 'ann', tier: 'free' }, 'key-of-bob': { id: 'bob', tier: 'pro' } };
+const customers = new Map([
+  ['key-of-ann', { id: 'ann', tier: 'free' }],
+  ['key-of-bob', { id: 'bob', tier: 'pro' }],
+]);
 
 // Behind a proxy: Fastify({ trustProxy: 'loopback' }). Else every caller has the proxy's address.
 const app = Fastify();
-app.decorateRequest('user', null);
+app.decorateRequest('user');
 app.addHook('onRequest', async (request, reply) => {
-  request.user = customers[request.headers['x-api-key']] ?? null;
+  request.user = customers.get(request.headers['x-api-key']);
   if (!request.user) return reply.code(401).send('who are you?\n');
 });
 

@@ -4,7 +4,7 @@ import { createClient } from 'redis';
 import { createLimiter, fixedWindow, lease, problem, rateLimitHeaders } from 'redis-limiter-client';
 
 const MODEL = process.env.MODEL_URL ?? 'http://localhost:3001';
-const customers = { 'key-of-ann': 'ann', 'key-of-bob': 'bob' };
+const customers = new Map([['key-of-ann', 'ann'], ['key-of-bob', 'bob']]);
 const tokens = fixedWindow({ limit: 1000, window: '1m', name: 'tokens' });
 const streams = lease({ limit: 2, ttl: '30s', name: 'streams' });
 
@@ -16,7 +16,7 @@ const limiter = createLimiter(redis);
 
 const app = express();
 app.use(express.json(), (req, res, next) => {
-  req.customer = customers[req.get('x-api-key')];
+  req.customer = customers.get(req.get('x-api-key'));
   if (req.customer) next();
   else res.status(401).send('who are you?\n');
 });

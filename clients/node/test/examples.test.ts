@@ -39,7 +39,6 @@ const readme = (name: string) => join(example(name), "README.md");
 describe("the examples", () => {
   it.each(["express", "fastify"])("%s", async (name) => {
     const port = await start(name, ["server.mjs"]);
-    await server.call("FLUSHALL");
     await holdToTranscripts(readme(name), port, server);
   });
 
@@ -83,9 +82,7 @@ describe("the examples", () => {
   it("llm-gateway", async ({ skip }) => {
     skip(!("acquire" in Limiter.prototype), "the package has no leases yet");
     skip(!(await server.has("rl.lease")), "the module has no RL.LEASE yet");
-    const model = await start("llm-gateway", ["model.mjs"]).catch((error) => {
-      throw error;
-    });
+    const model = await start("llm-gateway", ["model.mjs"]);
     const port = await start("llm-gateway", ["gateway.mjs"], { MODEL_URL: `http://localhost:${model}` });
     await holdToTranscripts(readme("llm-gateway"), port, server);
     // A client that hangs up pays for what was sent, and its stream is free again.
@@ -110,7 +107,6 @@ describe("the examples", () => {
     timeout: 120_000,
   }, async () => {
     const port = await start("express", ["server.mjs"]);
-    await server.call("FLUSHALL");
     const load = new Workplace(example("load"));
     try {
       await holdToTranscripts(readme("load"), port, server, load.dir);

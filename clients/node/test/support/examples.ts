@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
@@ -94,11 +94,12 @@ export class Workplace {
   }
 }
 
-async function listens(port: number): Promise<boolean> {
-  return fetch(`http://localhost:${port}/`).then(
-    (response) => response.body?.cancel().then(() => true) ?? true,
-    () => false,
-  );
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(port, "localhost")
+      .once("connect", () => probe.end(() => resolve(true)))
+      .once("error", () => resolve(false));
+  });
 }
 
 /** Header fields that are not the example's matter, or differ from run to run. */

@@ -109,7 +109,7 @@ describe("the examples", () => {
     const port = await start("express", ["server.mjs"]);
     const load = new Workplace(example("load"));
     try {
-      await holdToTranscripts(readme("load"), port, server, load.dir);
+      await holdToTranscripts(readme("load"), port, server, { cwd: load.dir });
       if (!hasK6()) return;
       await server.call("FLUSHALL");
       const url = `URL=http://localhost:${port}/hello`;

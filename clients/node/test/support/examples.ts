@@ -111,17 +111,23 @@ const MS: Record<string, number> = { s: 1000, min: 60_000 };
 /**
  * Runs the `console` blocks of a page against `localhost:<port>`, and holds the page to what comes of them:
  * `$ command`, its output, `# 10 s later` moves the server's clock. `RL_DOCS_WRITE=1` writes the output into the page.
+ *
+ * @param options.after - the text after which it begins
+ * @param options.only - so many blocks
  */
 export async function holdToTranscripts(
   page: string,
   port: number,
   server: Server,
-  cwd = root,
+  { cwd = root, after = "", only }: { cwd?: string; after?: string; only?: number } = {},
 ): Promise<void> {
-  const text = readFileSync(page, "utf8");
+  const whole = readFileSync(page, "utf8");
+  const start = after === "" ? 0 : whole.indexOf(after) + after.length;
+  const text = whole.slice(start);
+  let left = only ?? Number.POSITIVE_INFINITY;
   const blocks = text.split(/^(```console\n[\s\S]*?^```$)/m);
   for (const [i, block] of blocks.entries()) {
-    if (!block.startsWith("```console")) continue;
+    if (!block.startsWith("```console") || left-- <= 0) continue;
     const written = ["```console"];
     for (const line of block.split("\n").slice(1, -1)) {
       const [, count, unit] = /^# (\d+) (s|min) later$/.exec(line) ?? [];
@@ -132,7 +138,7 @@ export async function holdToTranscripts(
     blocks[i] = [...written, "```"].join("\n");
   }
   const made = blocks.join("");
-  if (process.env.RL_DOCS_WRITE) writeFileSync(page, made);
+  if (process.env.RL_DOCS_WRITE) writeFileSync(page, whole.slice(0, start) + made);
   else expect(text).toBe(made);
 }
 

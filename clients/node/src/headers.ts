@@ -1,7 +1,7 @@
 import { shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
 import { spanMsOf } from "./limits.js";
-import { type Answered, answered, type Decided, denies, policyName, secondsOf } from "./policy.js";
+import { type Answered, answered, type Decided, denies, policyName, secondsOf, whole } from "./policy.js";
 
 /**
  * How a response tells its limits:
@@ -117,10 +117,9 @@ function nearest(all: readonly Answered[]): Answered {
 /** The window, or the time in which an empty bucket fills, in seconds; at least 1. */
 const windowOf = (limit: Answered["limit"]) => int(Math.max(1, secondsOf(spanMsOf(limit))));
 
-const seconds = (ms: number) => int(secondsOf(ms));
+const seconds = (ms: number) => String(secondsOf(ms));
 
-/** A Structured Fields Integer has at most 15 digits; a decision of the application's own may hold anything. */
-const int = (value: number) => String(Math.min(Math.max(Math.trunc(value) || 0, 0), 999_999_999_999_999));
+const int = (value: number) => String(whole(value));
 
 /**
  * A name as a Structured Fields String: `"` and `\` escaped. Those strings hold printable ASCII only, so all else is

@@ -64,7 +64,7 @@ export function checkSubnet(argument: string, bits: unknown): void {
   }
 }
 
-const V4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/;
+const V4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
 /** The IPv4 address, or the network of the IPv6 address; undefined where it is neither. */
 function network(address: string, bits: number): string | undefined {

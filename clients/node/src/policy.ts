@@ -33,4 +33,11 @@ export function policyName(limit: AnyLimit): string {
 }
 
 /** Whole seconds, rounded up. */
-export const secondsOf = (ms: number): number => Math.ceil(ms / 1000);
+export const secondsOf = (ms: number): number => whole(Math.ceil(ms / 1000));
+
+/**
+ * A number as headers may hold it: whole, from 0, of at most 15 digits, as a Structured Fields Integer. A decision of the
+ * application's own may hold anything.
+ */
+export const whole = (value: number): number =>
+  Math.min(Math.max(Math.trunc(value) || 0, 0), 999_999_999_999_999);

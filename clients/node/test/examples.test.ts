@@ -65,15 +65,24 @@ describe("the examples", () => {
       plugins: [nodeBuiltins],
       write: false,
     });
-    const worker = new Miniflare({
+    const options = (url: string) => ({
       modules: true,
       script: bundle.outputFiles[0]!.text,
       compatibilityDate: "2026-04-01",
       compatibilityFlags: ["nodejs_compat"],
-      bindings: { REDIS_URL: server.url },
+      bindings: { REDIS_URL: url },
     });
+    const worker = new Miniflare(options(server.url));
     try {
       await holdToTranscripts(readme("worker"), Number((await worker.ready).port), server);
+      // While Redis is away requests pass, the second one too.
+      await worker.setOptions(options(`redis://127.0.0.1:${await freePort()}`));
+      for (let i = 0; i < 2; i++) {
+        const headers = { "cf-connecting-ip": "192.0.2.1" };
+        const response = await worker.dispatchFetch("http://localhost/", { headers });
+        expect([response.status, response.headers.get("ratelimit")]).toEqual([200, null]);
+        await response.text();
+      }
     } finally {
       await worker.dispose();
     }

@@ -12,6 +12,9 @@ declare module "fastify" {
   }
 }
 
+/** Besides the shared options; the last three are of Fastify's own `register`. */
+const OWN = ["limiter", "hook", "handler", "prefix", "logLevel", "logSerializers"];
+
 /** Options of the plugin. */
 export interface FastifyRateLimitOptions extends RateLimitOptions<[request: FastifyRequest], FastifyReply> {
   readonly limiter: HttpLimiter;
@@ -36,10 +39,8 @@ export interface FastifyRateLimitOptions extends RateLimitOptions<[request: Fast
  */
 const rateLimit: FastifyPluginAsync<FastifyRateLimitOptions> = async (fastify, options) => {
   const { limiter, hook = "onRequest", handler, ipv6Subnet = 56 } = options;
-  const decide = flow<[FastifyRequest], FastifyReply>(
-    options,
-    ["limiter", "hook", "handler", "prefix"],
-    (request) => identify(request as { user?: unknown; ip: string }, { ipv6Subnet }),
+  const decide = flow<[FastifyRequest], FastifyReply>(options, OWN, (request) =>
+    identify(request as { user?: unknown; ip: string }, { ipv6Subnet }),
   );
   if (!fastify.hasRequestDecorator("rateLimit")) fastify.decorateRequest("rateLimit", undefined);
 
@@ -60,7 +61,7 @@ const rateLimit: FastifyPluginAsync<FastifyRateLimitOptions> = async (fastify, o
     if (!handler) return reply.send(Buffer.from(JSON.stringify(problem.body)));
     reply.removeHeader("Content-Type");
     const body = await handler(request, reply, problem);
-    return reply.sent ? reply : reply.send(body);
+    return body === undefined ? reply : reply.send(body);
   });
 };
 

@@ -51,7 +51,7 @@ export function withRateLimit<Call extends FetchCall, Res extends Response | nul
   needsKey(options);
 
   return async (...call) => {
-    const outcome = await decide(typeof limiter === "function" ? await limiter(...call) : limiter, call);
+    const outcome = await decide(typeof limiter === "function" ? () => limiter(...call) : limiter, call);
     if (!outcome) return handler(...call);
     const { state, problem, completed } = outcome;
     const [request] = call;

@@ -60,7 +60,8 @@ export interface RateLimitOptions<Call extends readonly [unknown, ...unknown[]],
   readonly cost?: number | ((...call: Call) => Awaitable<number>);
   /**
    * Gives back what a request was charged, once its response is complete: `(res) => res.statusCode < 400` counts failed
-   * logins only. It is not asked where the client hung up before: such a request stays charged. Default: never.
+   * logins only. It is not asked where the client hung up before: such a request stays charged, so that nobody hides an
+   * attempt by hanging up. With `/fetch` it is asked when the handler has answered. Default: never.
    */
   readonly refundOn?: (response: Res, ...call: Call) => Awaitable<boolean>;
   /** The header fields that tell the limits: one format, several, or `false`. Default `'draft-10'`. */
@@ -99,7 +100,7 @@ const told = new WeakMap<object, readonly Decided[]>();
 
 /**
  * Checks the options, and answers the function that decides about a request: the one flow behind all frameworks. It
- * answers undefined where the request is skipped.
+ * answers undefined where the request is skipped; a limiter that has to be made is made for the others only.
  *
  * @param own - names of options that only this framework has
  * @param identified - the key where the options give none
@@ -109,7 +110,7 @@ export function flow<Call extends readonly [object, ...unknown[]], Res>(
   options: RateLimitOptions<Call, Res>,
   own: readonly string[],
   identified: (...call: Call) => Awaitable<Key>,
-): (limiter: HttpLimiter, call: Call) => Promise<Outcome<Res> | undefined> {
+): (limiter: HttpLimiter | (() => Awaitable<HttpLimiter>), call: Call) => Promise<Outcome<Res> | undefined> {
   check(options, own);
   const { limits, key = identified, skip, cost = 1, refundOn, onDenied, jitterMs = 0 } = options;
   const formats = formatsOf("headers", options.headers ?? "draft-10");
@@ -129,9 +130,10 @@ export function flow<Call extends readonly [object, ...unknown[]], Res>(
     );
   }
 
-  return async (limiter, call) => {
+  return async (given, call) => {
     if (skip && (await skip(...call))) return undefined;
     const charged = await limitsOf(call);
+    const limiter = typeof given === "function" ? await given() : given;
     const all = await decide(limiter, charged);
     const decided = charged.map((one, i): DecidedLimit => ({ ...one, decision: all.decisions[i] ?? null }));
     const state: RateLimitState = { ...all, decided };

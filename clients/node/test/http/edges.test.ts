@@ -2,7 +2,7 @@ import { createServer, get as httpGet } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import express5 from "express";
-import createFastify from "fastify";
+import createFastify, { type FastifyReply } from "fastify";
 import { afterEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import { rateLimit } from "../../src/http/express.js";
 import fastifyRateLimit from "../../src/http/fastify.js";
@@ -304,6 +304,39 @@ describe("Fastify", () => {
     expect(calls).toEqual([["RL.FIXED", "rl:{ip:127.0.0.1}", "5", "1m", "COST", "3", "AS", "api"]]);
   });
 
+  it.each([
+    ["returns the body", () => ({ calm: true })],
+    ["returns the reply", (reply: FastifyReply) => reply.send({ calm: true })],
+    [
+      "sends, and returns nothing",
+      (reply: FastifyReply) => {
+        reply.send({ calm: true });
+      },
+    ],
+    [
+      "sends later",
+      async (reply: FastifyReply) => {
+        await sleep(10);
+        return reply.send({ calm: true });
+      },
+    ],
+  ])("a handler %s, and a slow onSend changes nothing", async (_title, answer) => {
+    const app = createFastify();
+    let sends = 0;
+    app.addHook("onSend", async () => {
+      sends++;
+      await sleep(20);
+    });
+    await app.register(fastifyRateLimit, {
+      limiter: denying,
+      limits: limit,
+      handler: (_request, reply) => answer(reply),
+    });
+    app.get("/", async () => "in");
+    const response = await app.inject("/");
+    expect([response.statusCode, response.json(), sends]).toEqual([429, { calm: true }, 1]);
+  });
+
   it("a handler may send by itself", async () => {
     const app = createFastify();
     await app.register(fastifyRateLimit, {
@@ -379,6 +412,17 @@ describe("fetch", () => {
       "RL.FIXED rl:{ip:192.0.2.7} 5 1m AS api",
       "RL.FIXED rl:{ip:192.0.2.7} 5 1m COST -1 AS api",
     ]);
+  });
+
+  it("makes no client for a request that is skipped", async () => {
+    const limited = withRateLimit(
+      () => {
+        throw new Error("made");
+      },
+      { limits: limit, address, skip: () => true },
+      () => new Response("in"),
+    );
+    expect(await (await limited(request())).text()).toBe("in");
   });
 
   it("asks refundOn of a handler that throws, as of status 500", async () => {

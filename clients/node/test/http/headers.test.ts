@@ -51,6 +51,20 @@ describe("a problem", () => {
     expect(problem(makeDecided(decided))).toEqual(expected);
   });
 
+  it("has a wait of at least a second, whatever a decision says", () => {
+    const wait = (retryAfterMs: number) =>
+      problem({ ...first, decision: { ...first.decision!, allowed: false, retryAfterMs } }).headers[
+        "Retry-After"
+      ];
+    expect([Number.NaN, -5, 0, 0.5, Number.POSITIVE_INFINITY].map(wait)).toEqual([
+      "1",
+      "1",
+      "1",
+      "1",
+      "999999999999999",
+    ]);
+  });
+
   it("takes one limit too", () => {
     const [one] = makeDecided(vectors.problems[0]!.decided) as [Decided];
     expect(problem(one)).toEqual(vectors.problems[0]!.problem);

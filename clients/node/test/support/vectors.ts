@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { AllItem, Charge, Key, Limiter } from "../../src/index.js";
+import type { AllItem, Charge, Decided, HeaderOptions, Key, Limiter, Problem } from "../../src/index.js";
 import {
   type AnyLimit,
   fixedWindow,
@@ -26,6 +26,9 @@ interface WrittenArgs {
   readonly items?: readonly (Omit<AllItem, "limit"> & { readonly limit: WrittenLimit })[];
 }
 
+/** A limit with its decision, as vectors.json writes it. */
+export type WrittenDecided = Omit<Decided, "limit"> & { readonly limit: WrittenLimit };
+
 export interface WrittenCall {
   readonly title: string;
   readonly method: string;
@@ -42,6 +45,24 @@ export const vectors = JSON.parse(
   readonly names: readonly { readonly limit: WrittenLimit; readonly name: string }[];
   readonly wrongLimits: readonly { readonly limit: WrittenLimit; readonly argument: string }[];
   readonly calls: readonly WrittenCall[];
+  readonly headers: readonly {
+    readonly title: string;
+    readonly format: NonNullable<HeaderOptions["format"]>;
+    readonly now: number;
+    readonly decided: readonly WrittenDecided[];
+    readonly headers: Readonly<Record<string, string>>;
+  }[];
+  readonly problems: readonly {
+    readonly title: string;
+    readonly decided: readonly WrittenDecided[];
+    readonly problem: Problem;
+  }[];
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly ipv6Subnet?: number;
+    readonly key: string;
+  }[];
+  readonly apiKeys: readonly { readonly secret: string; readonly key: string }[];
   readonly errors: readonly { readonly reply: string; readonly kind: "unavailable" | "mistake" }[];
 };
 
@@ -57,6 +78,9 @@ const makers: Record<string, (options: never) => AnyLimit> = {
 export function make({ algorithm, ...options }: WrittenLimit): AnyLimit {
   return makers[algorithm]!(options as never);
 }
+
+export const makeDecided = (all: readonly WrittenDecided[]): Decided[] =>
+  all.map((one) => ({ ...one, limit: make(one.limit) }));
 
 /** Makes the call on a limiter. */
 export function run(limiter: Limiter, { method, args }: WrittenCall): Promise<unknown> {

@@ -62,10 +62,9 @@ export const ATTACKED = {
 async function guard(limiter, limits) {
   const own = await import("redis-limiter-client/express").catch(() => undefined);
   if (own) {
-    const key = (request) => caller(request);
     return own.rateLimit(limiter, {
-      limits: limits.length === 1 ? limits[0] : (request) => limits.map((limit) => ({ key: key(request), limit })),
-      key,
+      limits: limits.length === 1 ? limits[0] : (request) => limits.map((limit) => ({ key: caller(request), limit })),
+      key: caller,
       headers: "draft-6",
     });
   }

@@ -1,12 +1,13 @@
 // What is measured: the same Express application behind each limiter. A case answers the middleware to put before it, or
 // undefined where the package cannot do it.
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { Ratelimit } from "@upstash/ratelimit";
 import { rateLimit } from "express-rate-limit";
 import { RedisStore } from "rate-limit-redis";
 import { RateLimiterRedis } from "rate-limiter-flexible";
-import { createLimiter, fixedWindow, slidingCounter, tokenBucket } from "redis-limiter-client";
-import { ExpressRateLimitStore } from "redis-limiter-client/express-rate-limit";
+import { ExpressRateLimitStore } from "../../clients/node/dist/express-rate-limit.js";
+import { createLimiter, fixedWindow, slidingCounter, tokenBucket } from "../../clients/node/dist/index.js";
 
 /** The header that names the caller: no limiter shall be slower for how it finds that out. */
 const caller = (request) => request.headers["x-user"];
@@ -60,8 +61,9 @@ export const ATTACKED = {
 
 /** The package's own middleware, where it has one by now; else the few lines that do the same. */
 async function guard(limiter, limits) {
-  const own = await import("redis-limiter-client/express").catch(() => undefined);
-  if (own) {
+  const file = new URL("../../clients/node/dist/express.js", import.meta.url);
+  if (existsSync(file)) {
+    const own = await import(file);
     return own.rateLimit(limiter, {
       limits: limits.length === 1 ? limits[0] : (request) => limits.map((limit) => ({ key: caller(request), limit })),
       key: caller,

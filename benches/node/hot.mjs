@@ -1,7 +1,7 @@
 // One of several processes that all charge one key: node hot.mjs <prefetched units, or 0> <Redis' port>
 // Each message is how many ms to run; the answer is how many calls were decided in them.
 import { createClient } from "redis";
-import { createLimiter, fixedWindow } from "redis-limiter-client";
+import { createLimiter, fixedWindow } from "../../clients/node/dist/index.js";
 
 const [units, port] = process.argv.slice(2).map(Number);
 const client = createClient({ url: `redis://127.0.0.1:${port}` });

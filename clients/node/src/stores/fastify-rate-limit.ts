@@ -2,7 +2,7 @@ import { type Decision, decisionFrom } from "../decision.js";
 import { LimiterError } from "../errors.js";
 import type { Limit } from "../limits.js";
 import { command, type Place, stateField } from "../words.js";
-import { StoreConnection, type StoreOptions, uncappedWindow } from "./counter.js";
+import { StoreConnection, type StoreOptions, uncappedWindow } from "./connection.js";
 
 export { LimiterError, UnavailableError } from "../errors.js";
 

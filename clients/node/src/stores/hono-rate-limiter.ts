@@ -1,4 +1,4 @@
-import { HitStore, type HitStoreOptions } from "./counter.js";
+import { HitStore, type HitStoreOptions } from "./hits.js";
 
 export { LimiterError, UnavailableError } from "../errors.js";
 

@@ -1,5 +1,5 @@
 import { fixedWindow } from "../limits.js";
-import { milliseconds, StoreConnection, type StoreOptions } from "./counter.js";
+import { milliseconds, StoreConnection, type StoreOptions } from "./connection.js";
 
 export { LimiterError, UnavailableError } from "../errors.js";
 

@@ -106,7 +106,7 @@ describe("a connection", () => {
     const server = await Server.start();
     ending.push(() => server.stop());
     const trouble = { port: server.port, words: ["PING"], stop: () => server.stop() };
-    const [client, io] = [await nodeRedis(trouble), ioRedis(trouble, { commandTimeout: 100 })];
+    const [client, io] = [await nodeRedis(trouble), ioRedis(trouble, { commandTimeout: 1000 })];
     await io.ping();
     server.freeze();
     let waits = true;

@@ -9,7 +9,7 @@ import {
 } from "../../src/stores/express-rate-limit.js";
 import { ofCluster, ofOneServer } from "../support/clients.js";
 import { Cluster, type Server } from "../support/server.js";
-import { type NodeRedis, serve, startRedis, statuses, stopServing } from "./support.js";
+import { type NodeRedis, PATIENT_MS, serve, startRedis, statuses, stopServing } from "./support.js";
 
 let server: Server;
 let client: NodeRedis;
@@ -27,14 +27,20 @@ afterAll(async () => {
 });
 
 function store(options: Partial<Own> = {}, windowMs = 60_000): ExpressRateLimitStore {
-  const made = new ExpressRateLimitStore({ client, ...options });
+  const made = new ExpressRateLimitStore({ client, timeoutMs: PATIENT_MS, ...options });
   made.init({ windowMs } as Options);
   return made;
 }
 
 function app(options: Partial<Options>, own: Partial<Own> = {}) {
   const made = express();
-  made.use(rateLimit({ windowMs: 60_000, store: new ExpressRateLimitStore({ client, ...own }), ...options }));
+  made.use(
+    rateLimit({
+      windowMs: 60_000,
+      store: new ExpressRateLimitStore({ client, timeoutMs: PATIENT_MS, ...own }),
+      ...options,
+    }),
+  );
   made.get("/", (_, response) => void response.send("hello"));
   made.get("/fail", (_, response) => void response.status(500).send("sorry"));
   made.use((error: Error, _: Request, response: Response, _next: NextFunction) => {
@@ -60,7 +66,7 @@ describe("the store, as rate-limit-redis' tests have it", () => {
     const first = await made.increment("caller");
     expect(first.totalHits).toBe(1);
     expect(first.resetTime.getTime()).toBeGreaterThanOrEqual(before + 10_000);
-    expect(first.resetTime.getTime()).toBeLessThan(before + 11_000);
+    expect(first.resetTime.getTime()).toBeLessThan(before + 15_000);
     expect((await made.increment("caller")).totalHits).toBe(2);
     expect((await made.increment("other")).totalHits).toBe(1);
     expect(await client.pTTL("rl:{caller}")).toBeGreaterThan(0);
@@ -195,7 +201,13 @@ describe("express-rate-limit over HTTP", () => {
       ["rl:burst:", 1],
       ["rl:day:", 5],
     ] as const) {
-      made.use(rateLimit({ windowMs: 1000, limit, store: new ExpressRateLimitStore({ client, prefix }) }));
+      made.use(
+        rateLimit({
+          windowMs: 1000,
+          limit,
+          store: new ExpressRateLimitStore({ client, prefix, timeoutMs: PATIENT_MS }),
+        }),
+      );
     }
     made.get("/", (_, response) => void response.send("hello"));
     const call = await serve(made);
@@ -208,7 +220,7 @@ describe("express-rate-limit over HTTP", () => {
       windowMs: 60_000,
       limit: 1,
       keyGenerator: () => "me",
-      store: new ExpressRateLimitStore({ client }),
+      store: new ExpressRateLimitStore({ client, timeoutMs: PATIENT_MS }),
     });
     const made = express();
     made.use(limiter);
@@ -237,7 +249,7 @@ describe("Redis away", () => {
       expect(await statuses(open, 2)).toEqual([200, 200]);
       const refused = await closed();
       expect(refused).toMatchObject({ status: 503, body: "UnavailableError" });
-      expect(performance.now() - start).toBeLessThan(1000);
+      expect(performance.now() - start).toBeLessThan(3000);
       await expect(store(own).increment("u")).rejects.toThrow(UnavailableError);
     } finally {
       server.thaw();

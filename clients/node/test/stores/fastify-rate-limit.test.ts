@@ -7,7 +7,7 @@ import {
 } from "../../src/stores/fastify-rate-limit.js";
 import { ofCluster } from "../support/clients.js";
 import { Cluster, type Server } from "../support/server.js";
-import { caller, type NodeRedis, startRedis, statuses } from "./support.js";
+import { caller, type NodeRedis, PATIENT_MS, startRedis, statuses } from "./support.js";
 
 let server: Server;
 let client: NodeRedis;
@@ -37,7 +37,10 @@ async function app(
 ) {
   const made = Fastify();
   running.push(made);
-  await made.register(rateLimit, { store: fastifyRateLimitStore({ client, ...own }), ...options });
+  await made.register(rateLimit, {
+    store: fastifyRateLimitStore({ client, timeoutMs: PATIENT_MS, ...own }),
+    ...options,
+  });
   made.get("/", route, async () => "hello!");
   more(made);
   await made.listen({ port: 0, host: "127.0.0.1" });
@@ -180,7 +183,7 @@ describe("Redis away", () => {
       const failed = await closed();
       expect(failed).toMatchObject({ status: 500 });
       expect(failed.body).toContain("no answer within 100 ms");
-      expect(performance.now() - start).toBeLessThan(1000);
+      expect(performance.now() - start).toBeLessThan(3000);
     } finally {
       server.thaw();
     }

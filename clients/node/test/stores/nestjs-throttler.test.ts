@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTyp
 import { NestThrottlerStorage, UnavailableError } from "../../src/stores/nestjs-throttler.js";
 import { ofCluster } from "../support/clients.js";
 import { Cluster, type Server } from "../support/server.js";
-import { caller, type NodeRedis, startRedis, statuses } from "./support.js";
+import { caller, type NodeRedis, PATIENT_MS, startRedis, statuses } from "./support.js";
 
 let server: Server;
 let client: NodeRedis;
@@ -33,7 +33,7 @@ afterAll(async () => {
 });
 
 /** The decorators of an application by hand, since the tests' compiler knows none. */
-async function app(throttlers: ThrottlerOptions[], timeoutMs = 250) {
+async function app(throttlers: ThrottlerOptions[], timeoutMs = PATIENT_MS) {
   class Hello {
     hello() {
       return "hello";
@@ -112,7 +112,7 @@ describe("@nestjs/throttler over HTTP", () => {
     try {
       const start = performance.now();
       expect((await call()).status).toBe(500);
-      expect(performance.now() - start).toBeLessThan(600);
+      expect(performance.now() - start).toBeLessThan(3000);
     } finally {
       server.thaw();
     }
@@ -120,7 +120,7 @@ describe("@nestjs/throttler over HTTP", () => {
 });
 
 describe("the storage", () => {
-  const storage = () => new NestThrottlerStorage({ client });
+  const storage = () => new NestThrottlerStorage({ client, timeoutMs: PATIENT_MS });
 
   it("tells the hits, and limit + 1 where denied", async () => {
     const hit = () => storage().increment("key", 60_000, 2, 0, "default");

@@ -5,6 +5,9 @@ import { Server } from "../support/server.js";
 
 export type NodeRedis = ReturnType<typeof createClient>;
 
+/** For a machine that is busy: what is tested is not how long a call takes. */
+export const PATIENT_MS = 5000;
+
 /** A server with the module on a clock that stands still, and a client of it. */
 export async function startRedis(): Promise<{ server: Server; client: NodeRedis }> {
   const server = await Server.start();

@@ -39,11 +39,11 @@ export {
   tokenBucket,
 } from "./limits.js";
 export { BreakerGauge, DURATION_BUCKETS, type Metrics } from "./metrics.js";
+export type { Decided } from "./policy.js";
 export type { PrefetchOptions } from "./prefetch.js";
+export { type Problem, problem } from "./problem.js";
 export type { Override } from "./protection.js";
 export type { RegionsOptions } from "./regions.js";
 export type { DecisionEvent, OnDecision } from "./report.js";
-export type { Decided } from "./policy.js";
-export { type Problem, problem } from "./problem.js";
 export type { OnUnavailable, UnansweredCall } from "./unavailable.js";
 export type { Charge, Mode } from "./words.js";

@@ -11,7 +11,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/release/libredis_limiter.$(if $(filter 
 MEASURE = PYTHONDONTWRITEBYTECODE=1 python3 benches/measure
 MODULES = $(DESTDIR)$(PREFIX)/lib/redis/modules
 
-.PHONY: help build run check test test-one test-ha lint minimum-rust bench bench-instructions bench-memory bench-worst \
+.PHONY: help build run check test test-one test-ha test-clients lint minimum-rust bench bench-instructions bench-memory bench-worst bench-node \
         performance-docs install clean print-module
 
 help: ## show this
@@ -47,6 +47,10 @@ test-ha: ## run the tests of failover, Sentinel and clusters, on every server at
 	@$(MAKE) --no-print-directory build
 	@scripts/test ha
 
+test-clients: ## run the checks and tests of the packages in clients/ (needs Node.js 20 or later)
+	@$(MAKE) --no-print-directory build
+	@scripts/test-clients
+
 lint: ## check formatting, clippy, rustdoc; scripts and dependencies, where shellcheck and cargo-deny are at hand
 	@scripts/setup build
 	$(CARGO) fmt --check
@@ -78,6 +82,11 @@ bench-worst: ## the worst cases, and what a PING beside them waits (QUICK=1, SER
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory build
 	@$(MEASURE)/worst_cases.py $(if $(QUICK),--quick) $(if $(SERVER),--server "$(SERVER)") $(if $(SAVE),--save docs/performance/worst_cases.json)
+
+bench-node: ## an Express application behind this and other limiters for Node.js (QUICK=1, ONLY=upstash, SERVER=)
+	@scripts/setup run
+	@$(MAKE) --no-print-directory build
+	@scripts/bench-node "$(BUILT)" "$(SERVER)" $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(SAVE),--save "$(CURDIR)/docs/performance/node.json")
 
 performance-docs: ## write docs/performance.md's tables and figures from what SAVE=1 kept
 	@$(MEASURE)/report.py

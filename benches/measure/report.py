@@ -32,9 +32,44 @@ def throughput_table(found):
     return title + "\n\n" + throughput.tables(found["results"])
 
 
+# of node.json -> the heading of its table
+NODE_LOADS = {"allowed": "All allowed, 1,000 callers", "attack": "All denied, one caller"}
+
+
+def node_tables(found):
+    title = f"{found['server']}, Node.js {found['node']}, {found['cpus']} processors, medians of {found['rounds']} rounds."
+    parts = [title]
+    for load, heading in NODE_LOADS.items():
+        head = [f"{heading}:", "requests a second, ÷ bare", "99th percentile, ÷ bare", "CPU of the application, ÷ bare", "CPU of Redis, µs"]
+        rows = [
+            [name, f"{of['rps_to_bare']:.2f}", f"{of['p99_to_bare']:.2f}", f"{of['app_to_bare']:.2f}", f"{of['redis_us']:.1f}"]
+            for name, of in found[load].items()
+            if name != "bare"
+        ]
+        parts.append(table(head, rows))
+    hot = found["hot"]
+    if "prefetch" in hot:
+        rows = [
+            [name, f"{of['rate'] / hot['without']['rate']:.2f}", f"{of['redis_us']:.2f}"]
+            for name, of in hot.items()
+        ]
+        head = [f"One key, {found['processes']} processes:", "decisions a second, ÷ without", "CPU of Redis, µs a decision"]
+        parts.append(table(head, rows))
+    return "\n\n".join(parts)
+
+
+def table(head, rows):
+    """A Markdown table whose first column is text and whose others are figures."""
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    aligned = lambda row: [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [aligned(head), rule, *map(aligned, rows)])
+
+
 SECTIONS = {
     "instructions": instructions_table,
     "memory": memory.tables,
+    "node": node_tables,
     "throughput": throughput_table,
     "worst_cases": worst_cases.tables,
 }

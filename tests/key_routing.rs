@@ -543,6 +543,23 @@ fn a_cluster_routes_calls_with_blocks_and_overrides() {
         }
     }
     assert_eq!(cluster.nodes.iter().map(State::of).collect::<Vec<_>>(), before);
+    // The node is as it was: Valkey 9.1 refuses every script once a module's call was refused for its slots.
+    let get = "return redis.call('EXISTS', KEYS[1])";
+    assert_eq!(node.call(&["EVAL", get, "1", "{x}full"]).unwrap(), Value::Int(1));
+    node.ask("RL.FIXED {x}full 9 1h BLOCK {x}b 1m OVERRIDE {x}o");
+}
+
+#[test]
+fn a_server_that_does_not_tell_what_a_hash_holds_does_not_get_a_limiter_into_it() {
+    let cluster = Cluster::start(1, 0);
+    let node = &cluster.nodes[0];
+    node.ask_value("HSET {x}others name Ann");
+    // On Valkey 9.1 this makes the server refuse whatever a module or a script calls from then on.
+    node.call(&["EVAL", "return redis.call('MGET', KEYS[1], ARGV[1])", "1", "{x}a", "{y}a"]).unwrap_err();
+    let error = node.ask_error("RL.FIXED {x}others 9 1h");
+    let told = "ERR key holds other data";
+    assert!(error == told || error == "ERR the server did not tell what the key holds", "{error}");
+    assert_eq!(node.ask_texts("HGETALL {x}others"), ["name", "Ann"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! holder that dies is one less when its lease ends, and nobody has to clean up after it.
 
 use super::decision::{Change, Charge, Decision, Extent, Mode, Outcome, Undecided, Verdict};
-use super::log::OtherData;
+use super::log::{LATEST, OtherData};
 use super::quota::Quota;
 use super::time::Time;
 
@@ -230,7 +230,8 @@ impl<L: Leases> LeaseSet<L> {
         };
         let (mut used, mut first, mut last) = (live, self.first, self.last);
         if allowed && extent == Extent::All {
-            let end = self.now.after(quota.window);
+            // Later ends would not be read back as ours.
+            let end = self.now.after(quota.window).min(LATEST);
             used = used.saturating_add(i64::from(self.own.is_none()));
             first = Some(self.first_of_others().map_or(end, |first| first.min(end)));
             last = self.last_of_others(end)?.max(end);

@@ -236,6 +236,7 @@ fn of_state(error: &StateError, alone: Option<&str>) -> Cow<'static, str> {
         StateError::Leases => format!("{OTHER_DATA}: leases, and a LEASE must have its key alone").into(),
         StateError::BadField(field) => format!("field {} holds other data", Shown::of(field)).into(),
         StateError::TooMuch => format!("COST must not take the used units above {MAX_USED}").into(),
+        StateError::NotTold => "the server did not tell what the key holds".into(),
         StateError::NotDone => "the server did not store the limiter's new state".into(),
     }
 }

@@ -61,12 +61,16 @@ impl Key<'_> {
     /// Whether a field of a hash, whichever, has a name that passes `test`. None if there is none, or no hash.
     ///
     /// Reads no value: those of other people's hashes may be of any length.
-    #[must_use]
-    pub fn any_field_passes(&self, test: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`] if the server does not tell.
+    pub fn any_field_passes(&self, test: impl Fn(&[u8]) -> bool) -> Result<Option<bool>, NotDone> {
         if self.kind() != Kind::Hash {
-            return None;
+            return Ok(None);
         }
-        self.call(c"HRANDFIELD", &[])?.string().map(test)
+        let reply = self.call(c"HRANDFIELD", &[]).ok_or(NotDone)?;
+        Ok(reply.string().map(test))
     }
 
     /// Sets fields of a hash, which is created if there is none; replicates them as one effect.

@@ -18,6 +18,8 @@ pub enum StateError {
     BadField(Vec<u8>),
     /// A forced cost beyond what can be counted.
     TooMuch,
+    /// The server did not tell what the key holds.
+    NotTold,
     /// The server did not store what was decided.
     NotDone,
 }

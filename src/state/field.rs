@@ -84,7 +84,8 @@ impl Field {
 /// Checks that a hash in which no field of the call's was found is limiters', by the name of any one field. `is_tag` knows
 /// the tags of limiters' fields.
 pub fn check_hash(key: &Key<'_>, is_tag: fn(Tag) -> bool) -> Result<(), StateError> {
-    match key.any_field_passes(|field| tag_of(field).is_some_and(is_tag)) {
+    let is_limiters = key.any_field_passes(|field| tag_of(field).is_some_and(is_tag));
+    match is_limiters.map_err(|NotDone| StateError::NotTold)? {
         Some(false) => Err(StateError::OtherData),
         _ => Ok(()),
     }

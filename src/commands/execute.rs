@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::error::{Error, Shown};
 use super::grammar::is_tag;
 use super::keys::KeyUse;
-use super::parser::Spec;
+use super::parser::{Block, Spec};
 use super::request::Request;
 use crate::algorithms::decision::{BlockLeft, Blocked, Change, Decision, Extent, Mode, Outcome};
 use crate::algorithms::{LONGEST_OVERRIDE, Time};
@@ -236,7 +236,11 @@ impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
                     .map_err(|error| self.error_of_key(error, index))?;
             }
         }
-        if GUARDED && denied && purpose != Purpose::Peek {
+        if GUARDED
+            && denied
+            && purpose != Purpose::Peek
+            && self.specs.iter().zip(outcomes.iter()).any(|(spec, outcome)| begun(spec, outcome).is_some())
+        {
             self.begin_blocks(call, outcomes, now)?;
         }
         Ok(denied)
@@ -253,11 +257,9 @@ impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
     /// Begins the blocks of the limits that deny the call: one that several name lasts until the latest end.
     #[cold]
     fn begin_blocks(self, call: &Call<'_>, outcomes: &mut [Outcome], now: Time) -> Result<(), Error> {
-        let begins =
-            |spec: &Spec<'_>, outcome: &Outcome| spec.block.filter(|_| outcome.begins_block(&spec.charge));
         for (index, key) in self.keys.iter().enumerate() {
             let on_key =
-                self.specs.iter().zip(outcomes.iter()).filter_map(|(spec, outcome)| begins(spec, outcome));
+                self.specs.iter().zip(outcomes.iter()).filter_map(|(spec, outcome)| begun(spec, outcome));
             let Some(lasts) = on_key.filter(|block| block.key.get() == index).map(|block| block.lasts).max()
             else {
                 continue;
@@ -266,7 +268,7 @@ impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
             let until_ms = now.floor_ms().saturating_add(lasts.floor_ms()).saturating_sub(1);
             key.set_string(&call.string(b"1"), until_ms).map_err(|NotDone| Error::NoBlock)?;
             for (spec, outcome) in self.specs.iter().zip(outcomes.iter_mut()) {
-                if begins(spec, outcome).is_some_and(|block| block.key.get() == index) {
+                if begun(spec, outcome).is_some_and(|block| block.key.get() == index) {
                     outcome.begin_block(lasts);
                 }
             }
@@ -349,6 +351,11 @@ impl<'k, 'call, const GUARDED: bool> Limits<'_, 'k, 'call, GUARDED> {
             None => Error::State(error, None),
         }
     }
+}
+
+/// The block that begins with this denial of a limit.
+fn begun(spec: &Spec<'_>, outcome: &Outcome) -> Option<Block> {
+    spec.block.filter(|_| outcome.begins_block(&spec.charge))
 }
 
 /// An error of a limit, which is named by its index if there are several.

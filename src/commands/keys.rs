@@ -213,7 +213,6 @@ impl<'w, W: Copy> KeysOfOne<'w, W> {
 }
 
 impl<'w, W: AsRef<[u8]> + Copy> Keys<'w> for KeysOfOne<'w, W> {
-    #[cold]
     fn add(&mut self, position: usize, name: &'w [u8], role: Role) -> Result<usize, Error> {
         let Some(word) = self.words.get(position) else { return Err(Error::NoKey) };
         for before in std::iter::once(&self.own).chain(&self.others) {

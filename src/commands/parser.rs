@@ -275,7 +275,6 @@ impl<'w> Spec<'w> {
 }
 
 /// Reads what follows `BLOCK`.
-#[cold]
 fn read_block<'w, W: AsRef<[u8]>>(
     reader: &mut Reader<'w, W>,
     keys: &mut impl Keys<'w>,
@@ -285,7 +284,6 @@ fn read_block<'w, W: AsRef<[u8]>>(
 }
 
 /// Reads the name of a key that follows `option`, which accepts it with what may come after it.
-#[cold]
 fn read_key<'w, W: AsRef<[u8]>>(
     reader: &mut Reader<'w, W>,
     keys: &mut impl Keys<'w>,

@@ -37,17 +37,19 @@ test-one: ## run the tests whose name contains T, on one server (T=a_frozen_cloc
 	@scripts/setup run
 	@scripts/test-one "$(T)" $(if $(SERVER),"$(SERVER)")
 
-test: ## run all tests, on every server at hand
+test: ## run all tests, on every server at hand; those of clients/ too, where Node.js 20 is (CLIENTS=no leaves them out)
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	@scripts/test
+	@$(if $(filter no,$(CLIENTS)),true,scripts/test-clients --if-there)
 
 test-ha: ## run the tests of failover, Sentinel and clusters, on every server at hand
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	@scripts/test ha
 
-test-clients: ## run the checks and tests of the packages in clients/ (needs Node.js 20 or later)
+test-clients: ## run the checks and tests of the packages in clients/
+	@scripts/setup clients
 	@$(MAKE) --no-print-directory build
 	@scripts/test-clients
 

@@ -28,6 +28,15 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("examples/limit.rs", "rust"),
 ];
 
+/// The program of the Node.js package's README, which that package's tests run.
+#[test]
+fn the_readme_shows_the_program_of_the_package() {
+    let (readme, package) = (Page::read("README.md"), Page::read("clients/node/README.md"));
+    let program = readme.text.split("```js\n").find(|block| block.contains("redis-limiter-client/express"));
+    let (program, _) = program.and_then(|block| block.split_once("```")).expect("README.md shows it");
+    assert!(package.text.contains(program), "{} has no\n{program}", package.name);
+}
+
 // --- The examples of the pages -------------------------------------------------------------------------------------
 
 #[test]

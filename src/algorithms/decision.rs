@@ -1,6 +1,6 @@
 //! What a call comes to: the modes of charging and the seven integers, for any algorithm.
 
-use super::lease::LeaseEdit;
+use super::leases::LeaseEdit;
 use super::limiter::Limiter;
 use super::log::Edit;
 use super::quota::{MAX_USED, Quota};

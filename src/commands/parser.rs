@@ -280,7 +280,7 @@ fn read_block<'w, W: AsRef<[u8]>>(
     keys: &mut impl Keys<'w>,
 ) -> Result<Block, Error> {
     let key = read_key(reader, keys, BLOCK, Accepts::KeyAndDuration, Role::Block)?;
-    Ok(Block { key, lasts: duration("BLOCK's duration", reader.take(), 1)? })
+    Ok(Block { key, lasts: duration("duration of BLOCK", reader.take(), 1)? })
 }
 
 /// Reads the name of a key that follows `option`, which accepts it with what may come after it.

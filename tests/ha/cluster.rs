@@ -112,6 +112,8 @@ fn a_limit_is_given_out_exactly_while_its_slot_moves() {
     });
     let slot = cluster.slot_of("{t}");
     let home = cluster.node_of("{t}");
+    let lease = |id: &str| home.ask(&format!("RL.LEASE {{t}}lease 3 1h {id}"));
+    assert!(["a", "b", "c"].iter().all(|id| lease(id)[0] == 1));
     let away = cluster.nodes[..3].iter().find(|node| node.port() != home.port()).unwrap();
     let mut client = cluster.client().get_connection().unwrap();
     let mut moves = 0;
@@ -141,6 +143,10 @@ fn a_limit_is_given_out_exactly_while_its_slot_moves() {
     }
     let new: Vec<usize> =
         allowed.iter().filter(|(call, _)| call.contains("{t}new")).map(|(_, &count)| count).collect();
+    // Leases move with their slot: who holds one renews it, and others get in when it is given back.
+    assert_eq!([lease("d")[0], lease("a")[0]], [0, 1]);
+    assert_eq!(home.ask_value("RL.RELEASE {t}lease a"), Value::Int(1));
+    assert_eq!([lease("d")[0], lease("a")[0]], [1, 0]);
     for block in ["{t}block", "{t}block:2"] {
         assert!(home.holds(block), "a denial has begun {block}, wherever the slot was");
     }

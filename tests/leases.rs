@@ -579,3 +579,21 @@ fn an_override_changes_how_many_may_hold_at_a_time() {
         ["{k}", "{k}o"]
     );
 }
+
+#[test]
+fn giving_back_undoes_taking() {
+    let server = frozen();
+    let state = || (leases_of(&server, "k"), server.expiries());
+    for held in 0..4 {
+        for index in 0..held {
+            server.ask(&format!("RL.LEASE k 9 {}s held-{index}", 10 + index));
+        }
+        let before = state();
+        let looked_at = server.ask_value("RL.PEEK k LEASE 9 1s new");
+        server.ask("RL.LEASE k 9 1s new");
+        assert_ne!(state(), before);
+        assert_eq!(server.ask_value("RL.RELEASE k new"), Value::Int(1));
+        assert_eq!(state(), before, "{held} held");
+        assert_eq!(server.ask_value("RL.PEEK k LEASE 9 1s new"), looked_at);
+    }
+}

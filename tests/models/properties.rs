@@ -2,9 +2,10 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use redis_limiter::algorithms::decision::{Charge, Decision, Mode as Charging, Outcome};
-use redis_limiter::algorithms::{Edit, Entry, Quota, Span, Time};
+use redis_limiter::algorithms::decision::{Change, Charge, Decision, Extent, Mode as Charging, Outcome};
+use redis_limiter::algorithms::{Edit, Entry, LeaseSet, Quota, Span, Time};
 
+use crate::support::memory_leases::MemoryLeases;
 use crate::support::model::{ALGORITHMS, Algorithm, Call, MONTH, Mode, window_end};
 use crate::support::schedule::BEGIN;
 use crate::support::subject::Subject;
@@ -440,6 +441,59 @@ fn totals_of_a_log_go_on_past_their_modulus() {
         assert_eq!(subject.call(&log_call(units), BEGIN + 10).unwrap()[6], used);
     }
     assert!(!subject.is_stored());
+}
+
+// Leases.
+
+/// A call of a holder on leases in memory: the seven integers.
+fn lease(leases: &MemoryLeases, own: u32, limit: i64, ttl: i128, now: i128) -> [i64; 7] {
+    let (leases, now) = (MemoryLeases { own, ..leases.clone() }, Time::from_us(now as i64));
+    let quota = Quota { limit, refill: 1, window: Span::from_us(ttl as i64), origin: None };
+    let charge = Charge { cost: 1, mode: Charging::Whole };
+    let mut outcome = Outcome::default();
+    LeaseSet::open(leases.clone(), now).unwrap().decide(&quota, &charge, Extent::All, &mut outcome).unwrap();
+    if let Change::Lease(edit) = &outcome.change {
+        leases.apply(edit, now);
+    }
+    outcome.decision.integers()
+}
+
+/// Who holds a lease at an instant.
+fn holders(leases: &MemoryLeases, at: i128) -> Vec<u32> {
+    let leases = leases.leases.borrow();
+    leases.iter().filter(|(end, _)| i128::from(*end) > at).map(|(_, holder)| *holder).collect()
+}
+
+#[test]
+fn no_new_lease_makes_more_than_its_limit_live_and_a_denied_one_comes_exactly_after_its_wait() {
+    let mut denied = 0;
+    for seed in 0..CASES {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (leases, mut now) = (MemoryLeases::default(), BEGIN);
+        for _ in 0..20 {
+            now += rng.random_range(0..400 * MS);
+            let (own, limit) = (rng.random_range(0..8), rng.random_range(1..=5));
+            let ttl = rng.random_range(1..=2000) * MS;
+            let before = holders(&leases, now);
+            let reply = lease(&leases, own, limit, ttl, now);
+            let after = holders(&leases, now);
+            if before.contains(&own) {
+                assert_eq!((reply[0], after.len()), (1, before.len()), "a renewal is always let through");
+            } else if reply[0] == 1 {
+                assert!(after.len() <= limit as usize, "seed {seed}: {} of {limit} live", after.len());
+            } else {
+                denied += 1;
+                assert_eq!(before, after);
+                let later = |ms: i64| {
+                    let copy = MemoryLeases::default();
+                    copy.leases.borrow_mut().clone_from(&leases.leases.borrow());
+                    lease(&copy, own, limit, ttl, now + i128::from(ms) * MS)[0]
+                };
+                assert_eq!([later(reply[3] - 1), later(reply[3])], [0, 1], "seed {seed}: {reply:?}");
+            }
+        }
+    }
+    assert!(denied > 1000, "{denied}");
 }
 
 // Blocks and overrides.

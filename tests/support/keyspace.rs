@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::lease_model::{Held, LeaseCall, LeaseKey};
 use super::model::{Algorithm, Call, Limiter, Mode, TooMuch};
 
 /// What tells limiters of one key apart.
@@ -48,6 +49,8 @@ struct Key {
 #[derive(Clone, Debug, Default)]
 pub struct Keyspace {
     keys: BTreeMap<String, Key>,
+    /// Keys of leases, and what somebody else put there.
+    pub leases: BTreeMap<String, LeaseKey>,
     /// Blocks and overrides.
     pub others: BTreeMap<String, Other>,
 }
@@ -57,6 +60,11 @@ pub struct Keyspace {
 pub enum Wrong {
     TooMuch,
     BadOverride,
+    OtherType,
+    OtherData,
+    /// A sliding log where leases were to be, and the reverse.
+    Log,
+    Leases,
 }
 
 impl From<TooMuch> for Wrong {
@@ -66,7 +74,7 @@ impl From<TooMuch> for Wrong {
 }
 
 /// What a command answers: whether it is allowed, its wait, and the integers of each limit: seven, and an eighth where it
-/// has a block.
+/// has a block. Leases come after the others.
 pub type Reply = Result<(bool, i128, Vec<Vec<i128>>), Wrong>;
 
 impl Keyspace {
@@ -80,7 +88,8 @@ impl Keyspace {
     pub fn expiries(&self) -> BTreeMap<Vec<u8>, i128> {
         let limiters = self.keys.iter().map(|(name, key)| (name, key.expires_ms));
         let others = self.others.iter().map(|(name, other)| (name, other.expires_ms.unwrap_or(-1)));
-        limiters.chain(others).map(|(name, at)| (name.clone().into_bytes(), at)).collect()
+        let leases = self.leases.iter().map(|(name, key)| (name, key.expires_ms.unwrap_or(-1)));
+        limiters.chain(others).chain(leases).map(|(name, at)| (name.clone().into_bytes(), at)).collect()
     }
 
     /// The limits as they are in force: what the keys of their overrides hold takes the place of their own numbers.
@@ -102,6 +111,44 @@ impl Keyspace {
         Ok(specs)
     }
 
+    fn leases_in_force(&self, leases: &[LeaseCall]) -> Result<Vec<LeaseCall>, Wrong> {
+        let mut leases = leases.to_vec();
+        for lease in &mut leases {
+            let other = lease.overridden_by.as_ref().and_then(|name| self.others.get(name));
+            lease.limit = match other.map(|other| other.numbers) {
+                None => lease.limit,
+                Some(Some((limit, None))) => limit,
+                Some(_) => return Err(Wrong::BadOverride),
+            };
+        }
+        Ok(leases)
+    }
+
+    /// Removes a key of leases that has expired.
+    pub fn touch_leases(&mut self, key: &str, now: i128) {
+        let is_over = |key: &LeaseKey| key.expires_ms.is_some_and(|at| at < now.div_euclid(1000));
+        if self.leases.get(key).is_some_and(is_over) {
+            self.leases.remove(key);
+        }
+    }
+
+    /// What a key holds in the place of leases.
+    fn check_leases(&self, key: &str) -> Result<(), Wrong> {
+        match self.leases.get(key).map(|key| &key.held) {
+            None | Some(Held::Leases(_)) => Ok(()),
+            Some(Held::WrongType) => Err(Wrong::OtherType),
+            Some(Held::OtherData) => Err(Wrong::OtherData),
+            Some(Held::Log) => Err(Wrong::Log),
+        }
+    }
+
+    /// Gives leases back, and answers how many had not ended.
+    pub fn release(&mut self, key: &str, ids: &[String], now: i128) -> Result<i128, Wrong> {
+        self.touch_leases(key, now);
+        self.check_leases(key)?;
+        Ok(self.leases.get_mut(key).map_or(0, |key| key.release(ids, now)))
+    }
+
     /// How many milliseconds, rounded up, the block of `spec` still is there; -1 for ever.
     fn blocked_ms(&self, spec: &Spec, now: i128) -> Option<i128> {
         let (name, _) = spec.block.as_ref()?;
@@ -110,7 +157,7 @@ impl Keyspace {
     }
 
     /// Judges all limits at one instant, and charges all, or none. A peek charges nothing.
-    pub fn run(&mut self, specs: &[Spec], now: i128, peek: bool) -> Reply {
+    pub fn run(&mut self, specs: &[Spec], leases: &[LeaseCall], now: i128, peek: bool) -> Reply {
         let now_ms = now.div_euclid(1000);
         for spec in specs {
             if self.keys.get(&spec.key).is_some_and(|key| key.expires_ms < now_ms) {
@@ -123,7 +170,20 @@ impl Keyspace {
                 }
             }
         }
+        for lease in leases {
+            self.touch_leases(&lease.key, now);
+            let is_over = |other: &Other| other.expires_ms.is_some_and(|at| at < now_ms);
+            if let Some(name) = &lease.overridden_by
+                && self.others.get(name).is_some_and(is_over)
+            {
+                self.others.remove(name);
+            }
+        }
         let specs = self.in_force(specs)?;
+        let leases = self.leases_in_force(leases)?;
+        for lease in &leases {
+            self.check_leases(&lease.key)?;
+        }
         let mut judged = Vec::new();
         for spec in &specs {
             let stored = self.limiter(spec);
@@ -149,7 +209,9 @@ impl Keyspace {
             answer.refuses &= spec.call.mode != Mode::Force;
             judged.push((spec, limiter, answer, pulled, was_unused, blocked, own_wait));
         }
-        let allowed = !judged.iter().any(|(_, _, answer, ..)| answer.refuses);
+        let is_had = |lease: &LeaseCall| LeaseKey::leases(self.leases.get(&lease.key)).allows(lease, now);
+        let had: Vec<bool> = leases.iter().map(is_had).collect();
+        let allowed = !judged.iter().any(|(_, _, answer, ..)| answer.refuses) && had.iter().all(|had| *had);
         let mut unused_after: BTreeMap<&str, i128> = BTreeMap::new();
         let mut written: Vec<&str> = Vec::new();
         let mut replies = Vec::new();
@@ -221,6 +283,17 @@ impl Keyspace {
                 reply.push(eighth);
             }
             if if allowed { reply[0] > 0 } else { refuses } {
+                waits.push(reply[3]);
+            }
+            replies.push(reply);
+        }
+        for (lease, had) in leases.iter().zip(had) {
+            if allowed && !peek {
+                let key = LeaseKey::take(self.leases.get(&lease.key), lease, now);
+                self.leases.insert(lease.key.clone(), key);
+            }
+            let reply = LeaseKey::leases(self.leases.get(&lease.key)).reply(lease, now, had);
+            if had == allowed {
                 waits.push(reply[3]);
             }
             replies.push(reply);

@@ -23,6 +23,7 @@ mod cluster;
 mod effects;
 mod frozen;
 pub mod keyspace;
+pub mod lease_model;
 mod line;
 mod load;
 pub mod memory_leases;

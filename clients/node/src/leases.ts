@@ -10,10 +10,17 @@ export type Refused = Decision & { readonly allowed: false };
 
 type LeasePlace = Place & { readonly limit: LeaseLimit };
 
+/** `Symbol.asyncDispose`, where the reader's TypeScript has it: else the types of this package would be an error to it. */
+type AsyncDispose = SymbolConstructor extends { readonly asyncDispose: infer S extends symbol } ? S : never;
+
+/** As {@link Lease.release}, for `await using`. */
+export type Disposing = { readonly [S in AsyncDispose]: () => Promise<void> };
+
 /**
  * A place among the holders of a lease limit, until it is released or not renewed for its `ttl`. Where JavaScript has it,
  * `await using` releases it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: its static block makes what the interface tells.
 export class Lease implements Decision {
   readonly allowed = true;
   readonly granted: number;
@@ -28,8 +35,6 @@ export class Lease implements Decision {
   readonly blocked = false;
   /** The holder's id, unguessable. */
   readonly id: string;
-  /** As {@link release}, where Node.js has `Symbol.asyncDispose`. */
-  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
   readonly #core: Core;
   readonly #place: LeasePlace;
   /** Whether Redis knows this holder, as far as we know. */
@@ -137,6 +142,8 @@ export class Lease implements Decision {
     }
   }
 }
+
+export interface Lease extends Disposing {}
 
 /** Takes a lease, or tells how long to wait. */
 export async function acquire(core: Core, place: LeasePlace, id: string): Promise<Lease | Refused> {

@@ -61,7 +61,8 @@ function milliseconds(text: unknown): number | undefined {
   return match ? Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS] : undefined;
 }
 
-function canonical(ms: number): string {
+/** A span in its largest unit, of any length: `1m`, `5000d`. */
+export function canonical(ms: number): string {
   for (const [unit, size] of Object.entries(UNIT_MS)) if (ms % size === 0) return `${ms / size}${unit}`;
   return `${ms}ms`;
 }

@@ -16,7 +16,8 @@ export interface EnvOptions {
   readonly limiter: Required<Pick<LimiterOptions, "prefix" | "onUnavailable">>;
   /**
    * `default`: `RATE_LIMIT_MAX_REQUESTS` (100) in `RATE_LIMIT_WINDOW_MS` (60000). With `DDOS_THRESHOLD`, also `ddos`: so many
-   * a minute, beyond which a caller is blocked for `DDOS_BLOCK_DURATION` seconds (300).
+   * a minute, beyond which a caller is blocked for `DDOS_BLOCK_DURATION` seconds (300). Ask `ddos` first and by itself (a
+   * middleware of its own): several limits in one call are charged all or none, so what `default` refuses would not count.
    */
   readonly limits: readonly FixedWindow[];
 }

@@ -93,8 +93,12 @@ export function classify(error: unknown, command: string, key: string): LimiterE
     return mistake(message);
   }
   if (PROGRAM_ERRORS.some((kind) => error instanceof kind) && !hasSystemCode(error)) return mistake(message);
+  if (WRONG_MODE.test(message)) return mistake(message);
   return new UnavailableError("connection", message || "no connection", error);
 }
+
+/** ioredis' and iovalkey's, of a client that listens: it will never send another command. */
+const WRONG_MODE = /^Connection in \w+ mode/;
 
 /** Whether Node's network layer made the error (`ECONNREFUSED` and the like). */
 function hasSystemCode(error: unknown): boolean {

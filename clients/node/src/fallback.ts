@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { whole } from "./check.js";
-import type { Decision } from "./decision.js";
+import { type Decision, refuses } from "./decision.js";
 import { shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
 import { type AnyLimit, type LeaseLimit, spanMsOf, unitsOf } from "./limits.js";
@@ -59,11 +59,19 @@ export class MemoryFallback {
   /** Decides several, all or none. */
   decideAll(items: readonly Item[], peek = false): Decision[] {
     const looks = items.map((item) => this.decide(item, true));
-    const refused = looks.some(
-      ({ allowed }, i) =>
-        !allowed && !(items[i]?.charge.mode === "force" && (items[i]?.charge.cost ?? 1) > 0),
-    );
-    return peek || refused ? looks : items.map((item) => this.decide(item));
+    const refused = (decisions: readonly Decision[]) =>
+      decisions.some((decision, i) => refuses(decision, items[i]?.charge));
+    if (peek || refused(looks)) return looks;
+    const decisions = items.map((item) => this.decide(item));
+    if (!refused(decisions)) return decisions;
+    // Each fitted, but not together: a limit was there twice.
+    return decisions.map((decision, i) => {
+      const item = items[i] as Item;
+      if (decision.granted === 0) return decision;
+      if (item.limit.algorithm === "lease") this.release(item, item.id ?? "");
+      else this.decide({ ...item, charge: { cost: -decision.granted } });
+      return { ...decision, granted: 0 };
+    });
   }
 
   /** Lets a holder go on for another `ttl`, if it still holds. */

@@ -40,10 +40,16 @@ function tagged(key: Key): string {
   return `{${part("key.tag", key?.tag)}}${part("key.id", key?.id)}`;
 }
 
-/** Percent-encodes what would move the hash tag. An empty tag would be none, so the slots of derived keys would differ. */
+/**
+ * Percent-encodes what would move the hash tag, and halves of surrogate pairs, which UTF-8 has not: all would be one. An
+ * empty tag would be none, so the slots of derived keys would differ.
+ */
 function part(argument: string, text: unknown): string {
   if (typeof text !== "string" || text === "") {
     throw new LimiterError(`${argument} must be a string that is not empty, not ${shown(text)}`);
   }
-  return text.replace(/[%{}]/g, (char) => (char === "%" ? "%25" : char === "{" ? "%7B" : "%7D"));
+  return text.replace(/[%{}\p{Surrogate}]/gu, (char) => {
+    const hex = char.charCodeAt(0).toString(16).toUpperCase();
+    return hex.length > 2 ? `%u${hex}` : `%${hex}`;
+  });
 }

@@ -10,10 +10,17 @@ export type Refused = Decision & { readonly allowed: false };
 
 type LeasePlace = Place & { readonly limit: LeaseLimit };
 
+/** `Symbol.asyncDispose`, where the reader's TypeScript has it: else the types of this package would be an error to it. */
+type AsyncDispose = SymbolConstructor extends { readonly asyncDispose: infer S extends symbol } ? S : never;
+
+/** As {@link Lease.release}, for `await using`. */
+export type Disposing = { readonly [S in AsyncDispose]: () => Promise<void> };
+
 /**
  * A place among the holders of a lease limit, until it is released or not renewed for its `ttl`. Where JavaScript has it,
  * `await using` releases it.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: its static block makes what the interface tells.
 export class Lease implements Decision {
   readonly allowed = true;
   readonly granted: number;
@@ -28,8 +35,6 @@ export class Lease implements Decision {
   readonly blocked = false;
   /** The holder's id, unguessable. */
   readonly id: string;
-  /** As {@link release}, where Node.js has `Symbol.asyncDispose`. */
-  declare readonly [Symbol.asyncDispose]: () => Promise<void>;
   readonly #core: Core;
   readonly #place: LeasePlace;
   /** Whether Redis knows this holder, as far as we know. */
@@ -74,7 +79,8 @@ export class Lease implements Decision {
    */
   renew(): Promise<boolean> {
     if (this.#releasing) return Promise.resolve(false);
-    const next = () => this.#renew();
+    const end = performance.now() + this.#core.redis.timeoutMs;
+    const next = () => this.#renew(end);
     const renewing = this.#renewing?.then(next, next) ?? next();
     this.#renewing = renewing;
     return renewing;
@@ -95,15 +101,16 @@ export class Lease implements Decision {
     return releasing;
   }
 
-  async #renew(): Promise<boolean> {
-    const { redis, fallback } = this.#core;
+  /** @param end - when nobody waits any more: it may begin after another one */
+  async #renew(end: number): Promise<boolean> {
+    const { fallback } = this.#core;
     const place = this.#place;
     if (this.#lost || this.#releasing) return false;
     const memory = this.source === "memory" && !this.#inRedis ? fallback.memory : undefined;
     const words = leaseCommand(place, this.id, this.#inRedis);
     try {
       const reply = await ask(this.#core, words, stateKey(place), place.limit, {
-        timeoutMs: redis.timeoutMs,
+        timeoutMs: leftUntil(end),
       });
       const { allowed } = decisionFrom(reply, place.limit, {});
       memory?.release(place, this.id);
@@ -117,13 +124,16 @@ export class Lease implements Decision {
   }
 
   async #release(): Promise<boolean> {
+    const end = performance.now() + this.#core.redis.timeoutMs;
     await this.#renewing?.catch(() => {}); // Its order must not be turned around on the way.
     if (this.#lost) return false;
     const key = stateKey(this.#place);
     const local = this.#core.fallback.memory?.release(this.#place, this.id) ?? false;
     if (!this.#inRedis && !this.#mayBeInRedis) return local || this.source !== "memory";
     try {
-      const count = await ask(this.#core, ["RL.RELEASE", key, this.id], key, this.#place.limit);
+      const count = await ask(this.#core, ["RL.RELEASE", key, this.id], key, this.#place.limit, {
+        timeoutMs: leftUntil(end),
+      });
       return Number(count) > 0 || local;
     } catch (error) {
       this.#releasing = undefined;
@@ -132,6 +142,8 @@ export class Lease implements Decision {
     }
   }
 }
+
+export interface Lease extends Disposing {}
 
 /** Takes a lease, or tells how long to wait. */
 export async function acquire(core: Core, place: LeasePlace, id: string): Promise<Lease | Refused> {
@@ -158,6 +170,9 @@ export async function acquire(core: Core, place: LeasePlace, id: string): Promis
 async function giveUp(core: Core, key: string, id: string, limit: LeaseLimit): Promise<void> {
   await ask(core, ["RL.RELEASE", key, id], key, limit).catch(() => {});
 }
+
+/** It is sent in any case, though it may be too late to wait for the answer. */
+const leftUntil = (end: number) => Math.max(1, Math.ceil(end - performance.now()));
 
 function checkId(id: unknown): void {
   const bytes = typeof id === "string" ? new TextEncoder().encode(id).length : 0;

@@ -1,5 +1,5 @@
 import type { Decision } from "./decision.js";
-import { parseDuration } from "./duration.js";
+import { canonical } from "./duration.js";
 import { type AnyLimit, spanMsOf, unitsOf } from "./limits.js";
 import type { Charge } from "./words.js";
 
@@ -26,9 +26,7 @@ export function denies({ decision, mode, cost = 1 }: Answered): boolean {
 export function policyName(limit: AnyLimit): string {
   if (limit.name !== undefined) return limit.name;
   const span =
-    "window" in limit && limit.window.endsWith("mo")
-      ? limit.window
-      : parseDuration("span", `${Math.max(1, spanMsOf(limit))}ms`).canonical;
+    "window" in limit && limit.window.endsWith("mo") ? limit.window : canonical(Math.max(1, spanMsOf(limit))); // A slow bucket may take longer to fill than a duration may be.
   return `${unitsOf(limit)}-in-${span}`;
 }
 

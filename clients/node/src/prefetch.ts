@@ -101,6 +101,12 @@ export class Prefetch {
     if (isReset) this.#empty(hold);
   }
 
+  /** Gives back what is held for a key that was blocked or has other numbers now. */
+  letGo(key: Key): void {
+    const hold = this.#holds.peek(this.#id(key));
+    if (hold) void this.#giveBack(hold);
+  }
+
   /** Gives everything back. */
   async close(): Promise<void> {
     const holds = [...this.#holds.values()];
@@ -133,7 +139,7 @@ export class Prefetch {
         if (taken.granted === 0) return taken;
         continue;
       }
-      await this.#giveBack(hold);
+      await within(left(), this.#giveBack(hold));
       if (left() <= 0) throw new UnavailableError("timeout", "no units were taken in time");
       return charge(this.#core, place, what, left());
     }
@@ -213,6 +219,7 @@ export class Prefetch {
     if (!hold) {
       hold = new Hold(key);
       this.#holds.set(id, hold);
+      this.#core.prefetches.add(this);
     }
     return hold;
   }

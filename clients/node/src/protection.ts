@@ -25,17 +25,23 @@ export async function block(
     throw new LimiterError("a limit can be blocked where it has the option block: { for }");
   }
   const key = blockKey(place);
-  await ask(core, ["SET", key, "1", "PX", String(ms)], key, place.limit);
+  try {
+    await ask(core, ["SET", key, "1", "PX", String(ms)], key, place.limit);
+  } finally {
+    changed(core, place);
+  }
 }
 
 /** Forgets what was used first: in between, the block still stands, and no refusal blocks anew. */
 export async function unblock(core: Core, place: Place & { readonly limit: Limit }): Promise<boolean> {
   const key = blockKey(place);
+  const end = performance.now() + core.redis.timeoutMs;
   try {
     await resetLimit(core, place);
-    return Number(await ask(core, ["DEL", key], key, place.limit)) > 0;
+    const timeoutMs = Math.max(1, Math.ceil(end - performance.now()));
+    return Number(await ask(core, ["DEL", key], key, place.limit, { timeoutMs })) > 0;
   } finally {
-    core.denials?.forget(place);
+    changed(core, place);
   }
 }
 
@@ -59,7 +65,7 @@ export async function override(core: Core, place: Place, numbers: Override): Pro
   try {
     await ask(core, ["SET", key, value, ...expiry], key, place.limit);
   } finally {
-    core.denials?.forget(place);
+    changed(core, place);
   }
 }
 
@@ -68,8 +74,14 @@ export async function clearOverride(core: Core, place: Place): Promise<boolean> 
   try {
     return Number(await ask(core, ["DEL", key], key, place.limit)) > 0;
   } finally {
-    core.denials?.forget(place);
+    changed(core, place);
   }
+}
+
+/** What this process remembers of a caller whose block or numbers have changed is no longer so. */
+function changed(core: Core, { prefix, key }: Place): void {
+  core.denials?.forget({ prefix, key });
+  for (const prefetch of core.prefetches) prefetch.letGo(key);
 }
 
 /** Deletes a limit's field, log or lease. */

@@ -61,7 +61,10 @@ export async function fetchWithRetry(
 }
 
 function mayRepeat(request: Request | undefined, init: RequestInit | undefined, repeat: boolean): boolean {
-  if (init?.body instanceof ReadableStream) return false;
+  const body: unknown = init?.body;
+  // A stream, Node's own kinds too, is read once.
+  if (typeof body === "object" && body !== null && Symbol.asyncIterator in body) return false;
+  if (body instanceof ReadableStream) return false;
   const method = (init?.method ?? request?.method ?? "GET").toUpperCase();
   return repeat || IDEMPOTENT.has(method);
 }

@@ -1,9 +1,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { Workplace } from "./support/examples.js";
 import { Server } from "./support/server.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -51,6 +54,45 @@ describe("the built package", () => {
       require(${JSON.stringify(`redis-limiter-client${entry.slice(1)}`)});`;
     node("--input-type=module", "-e", script);
   });
+
+  it.each([
+    ["node16", "node16", "ES2022"],
+    ["esnext", "bundler", "ES2022"],
+    ["nodenext", "nodenext", "ESNext"],
+  ])(
+    "has types for module %s, moduleResolution %s, lib %s",
+    async (module, moduleResolution, lib) => {
+      const place = new Workplace();
+      try {
+        const using =
+          lib === "ESNext" ? "await using mine = held; await mine.renew();" : "await held.release();";
+        const program = `
+        import { createLimiter, fixedWindow, lease } from "redis-limiter-client";
+        import { ExpressRateLimitStore } from "redis-limiter-client/express-rate-limit";
+        import { withRateLimit } from "redis-limiter-client/fetch";
+        import { fetchWithRetry } from "redis-limiter-client/retry";
+        const limiter = createLimiter({ send: async () => 1 });
+        export const allowed: Promise<boolean> =
+          limiter.consume("a", fixedWindow({ limit: 1, window: "1m" })).then((decision) => decision.allowed);
+        export async function run() {
+          const held = await limiter.acquire("a", lease({ limit: 1, ttl: "1m" }));
+          if (held.allowed) { ${using} }
+        }
+        export { ExpressRateLimitStore, fetchWithRetry, withRateLimit };`;
+        const files = ["program.mts", ...(moduleResolution === "bundler" ? [] : ["program.cts"])];
+        for (const file of files) writeFileSync(join(place.dir, file), program);
+        const compilerOptions = {
+          ...{ module, moduleResolution, lib: [lib, "DOM"], target: "es2022" },
+          ...{ types: [], strict: true, noEmit: true },
+        };
+        writeFileSync(join(place.dir, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+        expect(await place.run([join(root, "node_modules/typescript/bin/tsc"), "-p", "."])).toBe("");
+      } finally {
+        await place.close();
+      }
+    },
+    60_000,
+  );
 
   it("starts no timer before the first call: Workers forbid it at module scope", () => {
     const script = `

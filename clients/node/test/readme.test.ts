@@ -13,7 +13,7 @@ const programs = [...text.matchAll(/^```js\n([\s\S]*?)^```$(?:[^`]|`[^`\n]+`)*?(
   ([, code, next], i) => ({
     name: `program ${i + 1}: ${code!
       .split("\n")
-      .find((line) => line.includes("limits:") || line.includes("consume"))
+      .find((line) => /limits:|consume|fetchWithRetry\(/.test(line))
       ?.trim()}`,
     code: code!,
     session: next === "console",
@@ -64,6 +64,26 @@ describe("README.md", () => {
       expect(expected).not.toBe("");
       expect(await place.run(["program.mjs"], env)).toBe(expected);
     }
+  });
+
+  it("has a line for every option of createLimiter", () => {
+    const source = readFileSync(new URL("../src/limiter.ts", import.meta.url), "utf8");
+    const options = [
+      ...source
+        .split("export interface LimiterOptions")[1]!
+        .split("\n}")[0]!
+        .matchAll(/readonly (\w+)\??:/g),
+    ].map(([, name]) => name);
+    expect(options.length).toBeGreaterThan(7);
+    for (const option of options) expect(text).toMatch(new RegExp(`^\\| \`${option}\``, "m"));
+  });
+
+  it("names every entry point and every variable", () => {
+    const entries = JSON.parse(readFileSync(new URL("../entries.json", import.meta.url), "utf8"));
+    for (const entry of Object.keys(entries)) expect(text).toContain(`redis-limiter-client${entry.slice(1)}`);
+    const source = readFileSync(new URL("../src/env.ts", import.meta.url), "utf8");
+    for (const [name] of source.matchAll(/\b(REDIS|RATE_LIMIT|DDOS)_[A-Z_]+\b/g))
+      expect(text).toContain(name);
   });
 
   it("has a line for every option of the middleware", async () => {

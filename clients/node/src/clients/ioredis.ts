@@ -26,6 +26,7 @@ interface Command {
   args: string[];
   slot?: number;
   promise: Promise<unknown>;
+  reject(error: Error): void;
 }
 
 type CommandClass = new (
@@ -39,18 +40,30 @@ interface Node {
   readonly options: { readonly host?: string; readonly port?: number };
 }
 
-/** States in which a connection is there or on its way, and in which it is lost. */
+interface EventSource {
+  on(event: string, listener: () => void): unknown;
+}
+
+/** What ioredis says of commands whose connection has ended. */
+const CLOSED = "Connection is closed.";
+
+/** States in which a connection is lost. */
 const LOST = new Set(["reconnecting", "close", "disconnecting", "end"]);
 
 /**
  * ioredis and iovalkey. They know neither our commands' keys nor how to give one up:
  * - A Command whose `slot` is set goes to the right node and follows redirects; `keyPrefix` is put on by us.
- * - After a reconnect they send again what had no answer, and what waited. What nobody waits for any more becomes a PING.
+ * - After a reconnect they send again what had no answer, and what waited: a call that had run would be charged twice. So
+ *   what is under way fails with its connection. That, and what nobody waits for any more, becomes a PING.
  */
 export function ioRedis(client: AnyIoRedis): Adapter {
   const readiness = new Readiness(client as unknown as Connecting, () => client.status === "ready");
   const { keyPrefix = "" } = client.options;
   const Command = commandClass(client);
+  const underWay = new Set<(error: Error) => void>();
+  (client as unknown as EventSource).on("close", () => {
+    for (const fail of underWay) fail(new Error("the connection was lost before the answer came"));
+  });
   return {
     cluster: client.isCluster,
     keyPrefix: String(keyPrefix),
@@ -67,15 +80,29 @@ export function ioRedis(client: AnyIoRedis): Adapter {
         command.name = "ping";
         command.args = [];
       };
+      const fail = (error: Error) => {
+        giveUp();
+        command.reject(error);
+      };
       signal.addEventListener("abort", giveUp, { once: true });
+      underWay.add(fail);
       (client as unknown as { sendCommand(command: Command): unknown }).sendCommand(command);
+      if (slot !== undefined) failWithItsNode(command);
       try {
         return await command.promise;
       } finally {
+        underWay.delete(fail);
         signal.removeEventListener("abort", giveUp);
       }
     },
   };
+}
+
+/** A cluster sends again what ioredis' own words call closed; it has put that into `reject` when it took the command. */
+function failWithItsNode(command: Command): void {
+  const reject = command.reject;
+  command.reject = (error) =>
+    reject.call(command, error.message === CLOSED ? new Error("the node's connection was lost") : error);
 }
 
 /** A node that has gone is no place to wait. One that ioredis has not met yet is found by it. */

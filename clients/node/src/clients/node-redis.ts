@@ -72,6 +72,14 @@ function sender(client: AnyNodeRedis): (words: string[], options: SendOptions) =
       return client.sendCommand(key, readonly, words, { abortSignal: signal });
     };
   }
+  if ("getMasterNode" in client && "_execute" in client) {
+    const sentinel = client as unknown as Executing;
+    return async (words, { readonly, signal }) => {
+      const answer = await sentinel._execute(readonly, (one) => attempt(one, words, signal));
+      if ("error" in answer) throw answer.error;
+      return answer.reply;
+    };
+  }
   if ("getMasterNode" in client) {
     return (words, { readonly, signal }) => client.sendCommand(readonly, words, { abortSignal: signal });
   }
@@ -89,6 +97,28 @@ function sender(client: AnyNodeRedis): (words: string[], options: SendOptions) =
 /** A pool tells of itself only that it is open; its clients tell the rest. */
 interface Pool {
   execute(task: (client: NodeRedisClient & { isReady: boolean }) => Promise<unknown>): Promise<unknown>;
+}
+
+/** What a sentinel's own `sendCommand` is made of. */
+interface Executing {
+  _execute<T>(readonly: boolean, task: (client: NodeRedisClient) => Promise<T>): Promise<T>;
+}
+
+/**
+ * A sentinel sends again what a lost connection left without an answer: a call that had run would be charged twice. So only
+ * one that surely has not is thrown to it.
+ */
+async function attempt(
+  client: NodeRedisClient,
+  words: string[],
+  signal: AbortSignal,
+): Promise<{ readonly reply: unknown } | { readonly error: unknown }> {
+  try {
+    return { reply: await client.sendCommand(words, { abortSignal: signal }) };
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith("READONLY")) throw error;
+    return { error };
+  }
 }
 
 /** A node that has gone is no place to wait; node-redis looks by itself for who took its slots. */

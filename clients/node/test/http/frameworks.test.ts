@@ -311,10 +311,13 @@ describe.each(Object.entries(frameworks))("%s", (_framework, serve) => {
     expect(await statuses(2, { "x-name": long })).toEqual([200, 429]);
     expect(await statuses(2, { "x-name": `${long}y` })).toEqual([200, 429]);
     expect(await statuses(1, { "x-name": "x".repeat(256) })).toEqual([200]);
+    const [hashed = ""] = (await client.keys("rl:{sha256:*")).map((key) => key.slice("rl:{".length, -1));
+    // Nobody takes another's place by naming himself as the hash of a long name.
+    expect(await statuses(1, { "x-name": hashed })).toEqual([200]);
     const keys = (await client.keys("*")).sort();
-    expect(keys).toHaveLength(3);
+    expect(keys).toHaveLength(4);
     expect(Math.max(...keys.map((key) => key.length))).toBe("rl:{}".length + 256);
-    expect(keys.filter((key) => /^rl:\{sha256:[\da-f]{64}\}$/.test(key))).toHaveLength(2);
+    expect(keys.filter((key) => /^rl:\{sha256:[\da-f]{64}\}$/.test(key))).toHaveLength(3);
   });
 
   it("makes a mistake an error, never a request without a limit", async () => {

@@ -1,13 +1,19 @@
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
 
+interface State {
+  cut: boolean;
+  /** Ends the connection on which it comes, once it has passed, before its answer does. */
+  fatal: string | undefined;
+}
+
 /** A network between a client and a server, which the test cuts. */
 export class Network {
   readonly port: number;
   readonly #server: NetServer;
   readonly #sockets: Set<Socket>;
-  readonly #state: { cut: boolean };
+  readonly #state: State;
 
-  private constructor(server: NetServer, sockets: Set<Socket>, state: { cut: boolean }) {
+  private constructor(server: NetServer, sockets: Set<Socket>, state: State) {
     this.#server = server;
     this.#sockets = sockets;
     this.#state = state;
@@ -16,7 +22,7 @@ export class Network {
 
   static async to(port: number): Promise<Network> {
     const sockets = new Set<Socket>();
-    const state = { cut: false };
+    const state: State = { cut: false, fatal: undefined };
     const server = createServer((near) => {
       if (state.cut) {
         near.destroy();
@@ -32,6 +38,12 @@ export class Network {
           far.destroy();
         });
       }
+      near.on("data", (bytes) => {
+        if (state.fatal === undefined || !bytes.includes(state.fatal)) return;
+        state.fatal = undefined;
+        far.unpipe(near);
+        far.once("data", () => near.destroy()).resume();
+      });
       near.pipe(far);
       far.pipe(near);
     });
@@ -43,6 +55,11 @@ export class Network {
   cut(): void {
     this.#state.cut = true;
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Lets the next command that holds these bytes through, and ends its connection when the answer comes. */
+  cutAnswerOf(bytes: string | undefined): void {
+    this.#state.fatal = bytes;
   }
 
   /** Swallows what is sent, both ways, and says nothing: a cable that was pulled. */

@@ -6,7 +6,7 @@ import type { Limiter } from "./limiter.js";
 import type { LeaseLimit, Limit } from "./limits.js";
 import { Prefetch, type PrefetchOptions } from "./prefetch.js";
 import type { Override } from "./protection.js";
-import type { Charge } from "./words.js";
+import { type Charge, checkCharge } from "./words.js";
 
 /** Options of `limiter.for`. */
 export interface BoundOptions {
@@ -30,6 +30,7 @@ export class BoundLimiter<L extends Limit = Limit> {
 
   /** {@link Limiter.consume} */
   async consume(key: Key, charge: Charge = {}): Promise<Decision> {
+    checkCharge(charge);
     return this.#ahead && Prefetch.serves(charge)
       ? this.#ahead(key, charge)
       : this.#limiter.consume(key, this.limit, charge);

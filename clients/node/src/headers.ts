@@ -1,3 +1,4 @@
+import type { Decision } from "./decision.js";
 import { shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
 import { spanMsOf } from "./limits.js";
@@ -63,7 +64,7 @@ export function formatsOf(argument: string, format: HeaderOptions["format"]): re
 function draft10(all: readonly Answered[]): Record<string, string> {
   return {
     "RateLimit-Policy": all
-      .map(({ limit, decision }) => `${name(limit)};q=${int(decision.limit)};w=${windowOf(limit)}`)
+      .map(({ limit, decision }) => `${name(limit)};q=${int(decision.limit)};w=${windowOf(limit, decision)}`)
       .join(", "),
     RateLimit: all
       .map((one) => {
@@ -79,7 +80,7 @@ function draft6(all: readonly Answered[]): Record<string, string> {
   const { decision } = nearest(all);
   return {
     "RateLimit-Policy": all
-      .map(({ limit, decision: { limit: quota } }) => `${int(quota)};w=${windowOf(limit)}`)
+      .map(({ limit, decision }) => `${int(decision.limit)};w=${windowOf(limit, decision)}`)
       .join(", "),
     "RateLimit-Limit": int(decision.limit),
     "RateLimit-Remaining": int(decision.remaining),
@@ -114,8 +115,14 @@ function nearest(all: readonly Answered[]): Answered {
   return all.reduce((least, one) => (compare(one, least) < 0 ? one : least));
 }
 
-/** The window, or the time in which an empty bucket fills, in seconds; at least 1. */
-const windowOf = (limit: Answered["limit"]) => int(Math.max(1, secondsOf(spanMsOf(limit))));
+/**
+ * The window, or the time in which an empty bucket of the capacity in force fills, in seconds; at least 1. The fallback in
+ * memory has a share of the units in the whole time.
+ */
+function windowOf(limit: Answered["limit"], { limit: inForce, source }: Decision): string {
+  const isBucket = "capacity" in limit && source !== "memory";
+  return int(Math.max(1, secondsOf(spanMsOf(isBucket ? { ...limit, capacity: inForce } : limit))));
+}
 
 const seconds = (ms: number) => String(secondsOf(ms));
 

@@ -37,7 +37,10 @@ export function derivedKey(prefix: string, kind: Derived, name: string, key: Key
 
 function tagged(key: Key): string {
   if (typeof key === "string") return `{${part("key", key)}}`;
-  return `{${part("key.tag", key?.tag)}}${part("key.id", key?.id)}`;
+  if (typeof key !== "object" || key === null) {
+    throw new LimiterError(`key must be a string or { tag, id }, not ${shown(key)}`);
+  }
+  return `{${part("key.tag", key.tag)}}${part("key.id", key.id)}`;
 }
 
 /**

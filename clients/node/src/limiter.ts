@@ -1,5 +1,6 @@
 import { BoundLease, BoundLimiter, type BoundOptions } from "./bound.js";
 import { Breaker, type BreakerOptions } from "./breaker.js";
+import { isObject, known } from "./check.js";
 import type { RedisClient } from "./clients/index.js";
 import { Connection } from "./connection.js";
 import { ask, type Core, charge as chargeOne, forget, unavailable } from "./core.js";
@@ -17,7 +18,7 @@ import { Regions, type RegionsOptions } from "./regions.js";
 import { type OnDecision, Report } from "./report.js";
 import { chargeAll, peekAll } from "./together.js";
 import { Fallback, NEXT_PROBE_MS, type OnUnavailable } from "./unavailable.js";
-import type { Charge, Item, Place } from "./words.js";
+import { type Charge, checkCharge, checkLimit, type Item, type Place } from "./words.js";
 
 /** Options of {@link createLimiter}. */
 export interface LimiterOptions {
@@ -38,6 +39,17 @@ export interface LimiterOptions {
   /** Told of every decision of `consume`, `consumeAll` and `acquire`: for logs. */
   readonly onDecision?: OnDecision;
 }
+
+const OPTIONS = Object.keys({
+  prefix: true,
+  timeoutMs: true,
+  onUnavailable: true,
+  breaker: true,
+  denyCache: true,
+  regions: true,
+  metrics: true,
+  onDecision: true,
+} satisfies Record<keyof LimiterOptions, true>);
 
 /** One limit of several in a call. */
 export interface AllItem extends Charge {
@@ -70,6 +82,8 @@ export class Limiter {
 
   /** @internal */
   constructor(client: RedisClient, options: LimiterOptions) {
+    isObject("options", options, "{ timeoutMs: 250 }");
+    known(options, OPTIONS, "createLimiter");
     const { prefix = "rl:", timeoutMs, onUnavailable = "open", breaker = {}, denyCache, regions } = options;
     checkPrefix("prefix", prefix);
     const report = new Report(options.metrics, options.onDecision);
@@ -97,6 +111,7 @@ export class Limiter {
    */
   async consume(key: Key, limit: Limit, charge: Charge = {}): Promise<Decision> {
     const place = this.#place(key, limit);
+    checkCharge(charge);
     const { denials, report, fallback } = this.#core;
     const decided = report.start();
     const decision =
@@ -128,6 +143,7 @@ export class Limiter {
    * @param charge.cost - whole units, 1 unless given; no mode
    */
   async peek(key: Key, limit: Limit, charge: Pick<Charge, "cost"> = {}): Promise<Decision> {
+    checkCharge(charge);
     const { decisions } = await peekAll(this.#core, this.#items([{ key, limit, ...charge }]));
     return decisions[0] as Decision;
   }
@@ -140,7 +156,7 @@ export class Limiter {
   /**
    * Gives units back, soon after they were charged: a later window's are taken otherwise.
    *
-   * @param units - whole units, 0 or more
+   * @param amount - whole units, 0 or more
    * @returns false where Redis is away: they stay charged
    */
   async refund(key: Key, limit: Limit, amount = 1): Promise<Decision | false> {
@@ -295,11 +311,18 @@ export class Limiter {
 
   #items(calls: readonly AllItem[]): Item[] {
     if (calls.length === 0) throw new LimiterError("at least one limit must be given");
-    return calls.map(({ key, limit, id, ...charge }): Item => ({ ...this.#place(key, limit), charge, id }));
+    return calls.map((call): Item => {
+      isObject("an item", call, "{ key, limit }");
+      const { key, limit, id, ...charge } = call;
+      if ("algorithm" in call) throw new LimiterError("write { key, limit } for each limit");
+      known(charge, ["cost", "mode"], "an item besides key, limit and id");
+      return { ...this.#place(key, limit), charge, id };
+    });
   }
 
   #place<L extends AnyLimit>(key: Key, limit: L): Place & { readonly limit: L } {
     this.#check();
+    checkLimit(limit);
     return { prefix: this.#core.prefix, key, limit };
   }
 

@@ -1,3 +1,4 @@
+import { isObject, known } from "./check.js";
 import { type Duration, type Months, parseDuration, parseOffset, parseWindow, shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
 
@@ -238,10 +239,8 @@ function made<L extends AnyLimit>(
   own: readonly string[],
 ): L {
   const limit: Record<string, unknown> = { algorithm };
+  known(options, [...own, "name", ...(algorithm === "lease" ? [] : ["block"]), "override"], algorithm);
   for (const [option, value] of Object.entries(options)) {
-    if (![...own, "name", "block", "override"].includes(option)) {
-      throw new LimiterError(`${option} is no option of ${algorithm}`);
-    }
     if (value !== undefined) limit[option] = value;
   }
   const { name, block, override } = limit;
@@ -249,7 +248,9 @@ function made<L extends AnyLimit>(
   if (override !== undefined && override !== true)
     throw new LimiterError("override must be true or left out");
   if (block !== undefined) {
-    const span = (block as { for?: unknown } | null)?.for;
+    isObject("block", block, `{ for: ${typeof block === "string" ? shown(block) : "'5m'"} }`);
+    known(block as object, ["for"], "block");
+    const span = (block as { for?: unknown }).for;
     parseDuration("block.for", span);
     limit.block = Object.freeze({ for: span });
   }

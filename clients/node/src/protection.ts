@@ -1,3 +1,4 @@
+import { isObject, known } from "./check.js";
 import { ask, type Core, forget } from "./core.js";
 import { type Duration, parseDuration, shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
@@ -21,9 +22,7 @@ export async function block(
   span: Duration,
 ): Promise<void> {
   const { ms } = parseDuration("for", span);
-  if (!place.limit.block) {
-    throw new LimiterError("a limit can be blocked where it has the option block: { for }");
-  }
+  blockable(place);
   const key = blockKey(place);
   try {
     await ask(core, ["SET", key, "1", "PX", String(ms)], key, place.limit);
@@ -32,8 +31,13 @@ export async function block(
   }
 }
 
+function blockable({ limit }: Place & { readonly limit: Limit }): void {
+  if (!limit.block) throw new LimiterError("a limit can be blocked where it has the option block: { for }");
+}
+
 /** Forgets what was used first: in between, the block still stands, and no refusal blocks anew. */
 export async function unblock(core: Core, place: Place & { readonly limit: Limit }): Promise<boolean> {
+  blockable(place);
   const key = blockKey(place);
   const end = performance.now() + core.redis.timeoutMs;
   try {
@@ -47,9 +51,10 @@ export async function unblock(core: Core, place: Place & { readonly limit: Limit
 
 /** `SET okey n[/r] [PX ms]` */
 export async function override(core: Core, place: Place, numbers: Override): Promise<void> {
-  const { limit, rate, for: span, ...unknown } = numbers;
+  isObject("override", numbers, `{ limit: ${typeof numbers === "number" ? numbers : 9} }`);
   // A misspelt `for` must not mean for ever.
-  for (const option of Object.keys(unknown)) throw new LimiterError(`${option} is no option of an override`);
+  known(numbers, ["limit", "rate", "for"], "an override");
+  const { limit, rate, for: span } = numbers;
   const { algorithm, override } = place.limit;
   if (!override) throw new LimiterError("a limit can be overridden where it has the option override: true");
   units("limit", limit, 0);

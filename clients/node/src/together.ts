@@ -63,12 +63,13 @@ async function inTurn(
   items: readonly Item[],
   groups: readonly (readonly number[])[],
 ): Promise<AllDecision> {
-  together("RL.ALL", items); // A mistake in the last one shall be thrown before the first is charged.
+  const parts = groups.map((group) => group.map((i) => items[i] as Item));
+  for (const part of parts) together("RL.ALL", part); // A mistake in the last one is thrown before the first is charged.
   const end = performance.now() + core.redis.timeoutMs;
   const decisions: (Decision | null)[] = items.map(() => null);
   const charged: Charged[][] = [];
-  for (const group of groups) {
-    const part = group.map((i) => items[i] as Item);
+  for (const [at, part] of parts.entries()) {
+    const group = groups[at] as readonly number[];
     let all: AllDecision;
     try {
       all = await send(core, "RL.ALL", part, end - performance.now());

@@ -1,3 +1,4 @@
+import { isObject, known } from "./check.js";
 import { parseWindow, shown } from "./duration.js";
 import { LimiterError } from "./errors.js";
 import { derivedKey, hashKey, type Key } from "./keys.js";
@@ -64,15 +65,29 @@ export function stateField(limit: AnyLimit): string | undefined {
   return `${aligned ? "fa" : FIELD[limit.algorithm]}:${span}${name}`;
 }
 
-/** The words of a limit after its key, headed by its algorithm: a SPEC. A lease needs the holder's `id`. */
-export function spec(place: Place, charge: Charge, id?: string): string[] {
-  const { limit } = place;
+/** Checks that it is a limit. */
+export function checkLimit(limit: AnyLimit): void {
   if (!(limit?.algorithm in ALGORITHM)) {
     throw new LimiterError(`limit must be made by tokenBucket(), fixedWindow(), …, not ${shown(limit)}`);
   }
+}
+
+const CHARGE = ["cost", "mode"];
+
+/** Checks what a call charges, but for its values: a bare number, or a misspelt `cost`, must not mean 1. */
+export function checkCharge(charge: Charge): void {
+  isObject("charge", charge, `{ cost: ${typeof charge === "number" ? charge : 1} }`);
+  known(charge, CHARGE, "a charge");
+}
+
+/** The words of a limit after its key, headed by its algorithm: a SPEC. A lease needs the holder's `id`. */
+export function spec(place: Place, charge: Charge, id?: string): string[] {
+  const { limit } = place;
+  checkLimit(limit);
   const words: string[] = [ALGORITHM[limit.algorithm], ...numbers(limit)];
   if (limit.algorithm === "lease") {
-    if (id === undefined) throw new LimiterError("a lease must have an id");
+    if (id === undefined)
+      throw new LimiterError("a lease must have an id: take it by acquire(), or give its id");
     words.push(id);
   } else {
     words.push(...chargeWords(charge));
@@ -86,6 +101,8 @@ export function spec(place: Place, charge: Charge, id?: string): string[] {
 
 /** The command of one limit, `RL.FIXED key …`. */
 export function command(place: Place & { readonly limit: Limit }, charge: Charge): string[] {
+  const { limit }: Place = place;
+  if (limit?.algorithm === "lease") throw new LimiterError("a lease is not charged: take it by acquire()");
   const [algorithm, ...words] = spec(place, charge);
   return [`RL.${algorithm}`, stateKey(place), ...words];
 }
@@ -116,8 +133,18 @@ export interface Item extends Place {
 export function together(name: "RL.ALL" | "RL.PEEK", items: readonly Item[]): string[] {
   const words: string[] = [name];
   let last: string | undefined;
+  const states = new Set<string>();
   for (const item of items) {
     const key = stateKey(item);
+    if (items.length > 1) {
+      const state = `${key} ${stateField(item.limit) ?? ""}`;
+      if (states.has(state)) {
+        throw new LimiterError(
+          `${nameOf(item.limit)} is given twice for ${key}: give each limit a name of its own`,
+        );
+      }
+      states.add(state);
+    }
     if (key !== last) words.push(...(last === undefined ? [key] : ["KEY", key]));
     last = key;
     words.push(...spec(item, item.charge, item.id));

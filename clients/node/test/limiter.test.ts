@@ -194,6 +194,13 @@ describe("a limiter", () => {
     expect(() => createLimiter(client, { prefix: "{" })).toThrow(LimiterError);
     expect(() => createLimiter(client, { timeoutMs: 0 })).toThrow("timeoutMs");
     expect(() => createLimiter(client, { onUnavailable: "opne" as "open" })).toThrow("onUnavailable");
+    expect(() => createLimiter(client, { onUnavailible: "closed" } as never)).toThrow(
+      new LimiterError(
+        "onUnavailible is no option of createLimiter, which has prefix, timeoutMs, onUnavailable, breaker, denyCache, regions, metrics, onDecision",
+      ),
+    );
+    expect(() => createLimiter(client, { timeout: 50 } as never)).toThrow("timeout is no option");
+    expect(() => createLimiter(client, "closed" as never)).toThrow("options must be an object, not 'closed'");
     expect(() => createLimiter({} as typeof client)).toThrow("client must be");
     expect(() => createLimiter(client).for("no spaces", limit)).toThrow("name must be");
     const limiter = createLimiter(client);
@@ -204,6 +211,47 @@ describe("a limiter", () => {
     await expect(limiter.consume("u", { limit: 5 } as typeof limit)).rejects.toThrow("limit must be");
     await expect(limiter.consumeAll([])).rejects.toThrow("at least one");
     await expect(limiter.refund("u", limit, -1)).rejects.toThrow("units must be");
+  });
+
+  it.each([
+    ["alone", {}],
+    ["with a deny cache", { denyCache: {} }],
+  ])("tells what to write instead, %s", async (_title, options) => {
+    const limiter = createLimiter({ send: () => Promise.reject(new Error("sent")) }, options);
+    const limit = fixedWindow({ limit: 5, window: "1m", name: "api" });
+    const one = lease({ limit: 1, ttl: "1m" });
+    const ahead = limiter.for("ahead", limit, { prefetch: { units: 5 } });
+    const mistakes: [Promise<unknown>, string][] = [
+      [limiter.consume("u", limit, 2 as never), "charge must be an object, not 2: write { cost: 2 }"],
+      [limiter.consume("u", limit, null as never), "write { cost: 1 }"],
+      [
+        limiter.consume("u", limit, { costs: 2 } as never),
+        "costs is no option of a charge, which has cost, mode",
+      ],
+      [limiter.for("u", limit).consume("u", 2 as never), "write { cost: 2 }"],
+      [ahead.consume("u", 2 as never), "write { cost: 2 }"],
+      [limiter.peek("u", limit, 2 as never), "write { cost: 2 }"],
+      [limiter.consumeAll([{ key: "u", limit, costs: 2 } as never]), "costs is no option of an item"],
+      [limiter.consumeAll([limit as never]), "write { key, limit }"],
+      [limiter.consumeAll(["u" as never]), "write { key, limit }"],
+      [limiter.consume("u", one as never), "take it by acquire()"],
+      [limiter.peek("u", one as never), "take it by acquire()"],
+      [limiter.consume(7 as never, limit), "key must be a string or { tag, id }, not 7"],
+      [limiter.consume(undefined as never, limit), "key must be a string or { tag, id }, not undefined"],
+      [limiter.consume("u", undefined as never), "limit must be made by"],
+      [limiter.consumeAll([{ key: "u", limit: undefined as never }]), "limit must be made by"],
+      [
+        limiter.consumeAll([
+          { key: "u", limit },
+          { key: "u", limit: { ...limit, limit: 9 } },
+        ]),
+        "api is given twice for rl:{u}: give each limit a name of its own",
+      ],
+    ];
+    for (const [call, text] of mistakes) {
+      await expect(call).rejects.toThrow(LimiterError);
+      await expect(call).rejects.toThrow(text);
+    }
   });
 
   it("says that the module is not loaded", async () => {

@@ -11,9 +11,21 @@ describe("limits", () => {
     expect(Object.isFrozen(block)).toBe(false);
   });
 
-  it("refuse options that they do not know: a typing error must not mean no block", () => {
+  it("deny options that they do not know: a typing error must not mean no block", () => {
     const options = { limit: 5, window: "1m", blocks: { for: "5m" } } as const;
-    expect(() => fixedWindow(options)).toThrow(new LimiterError("blocks is no option of fixedWindow"));
+    expect(() => fixedWindow(options)).toThrow(
+      new LimiterError(
+        "blocks is no option of fixedWindow, which has limit, window, align, offset, name, block, override",
+      ),
+    );
+    expect(() => lease({ limit: 5, ttl: "60s", form: 1 } as never)).toThrow("limit, ttl, name, override");
+  });
+
+  it("tell how a block is written", () => {
+    const blocked = (block: unknown) => fixedWindow({ limit: 5, window: "1m", block } as never);
+    expect(() => blocked("5m")).toThrow("block must be an object, not '5m': write { for: '5m' }");
+    expect(() => blocked(null)).toThrow("write { for: '5m' }");
+    expect(() => blocked({ for: "5m", from: "1m" })).toThrow("from is no option of block, which has for");
   });
 
   it("take align: false as none", () => {

@@ -85,12 +85,14 @@ describe("block and override", () => {
     const limiter = createLimiter(fakeClient(() => "OK"));
     const plain = fixedWindow({ limit: 5, window: "1m" });
     await expect(limiter.block("u", plain, "5m")).rejects.toThrow("option block");
+    await expect(limiter.unblock("u", plain)).rejects.toThrow("option block");
     await expect(limiter.block("u", login, "5" as "5m")).rejects.toThrow("for must be");
     await expect(limiter.override("u", plain, { limit: 5 })).rejects.toThrow("override: true");
     await expect(limiter.override("u", login, { limit: -5 })).rejects.toThrow("limit must be");
     await expect(limiter.override("u", login, { limit: 5, rate: 5 })).rejects.toThrow("rate is for buckets");
     const misspelt = { limit: 5, form: "1h" } as { limit: number };
     await expect(limiter.override("u", login, misspelt)).rejects.toThrow("form is no option");
+    await expect(limiter.override("u", login, 9 as never)).rejects.toThrow("write { limit: 9 }");
     await expect(limiter.override("u", bucket, { limit: 5, rate: 0 })).rejects.toThrow("rate must be");
   });
 });

@@ -1,7 +1,14 @@
 import type { NextFunction, Request, RequestHandler, Response } from "express";
 import { identify } from "../identify.js";
 import type { Problem } from "../problem.js";
-import { flow, type HttpLimiter, type RateLimitOptions, type RateLimitState, warn } from "./flow.js";
+import {
+  checkCall,
+  flow,
+  type HttpLimiter,
+  type RateLimitOptions,
+  type RateLimitState,
+  warn,
+} from "./flow.js";
 
 export type { HttpLimiter, RateLimitOptions, RateLimitState, RequestLimit } from "./flow.js";
 
@@ -32,6 +39,7 @@ export interface ExpressRateLimitOptions extends RateLimitOptions<[req: Request]
  * app.use(rateLimit(limiter, { limits: fixedWindow({ limit: 100, window: '1m' }) }));
  */
 export function rateLimit(limiter: HttpLimiter, options: ExpressRateLimitOptions): RequestHandler {
+  checkCall(limiter, options, "rateLimit(limiter, { limits })");
   const { handler, ipv6Subnet = 56 } = options;
   const decide = flow<[Request], Response>(options, ["handler"], (req) => identify(req, { ipv6Subnet }));
 

@@ -1,7 +1,14 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import { identify } from "../identify.js";
 import type { Problem } from "../problem.js";
-import { flow, type HttpLimiter, type RateLimitOptions, type RateLimitState, warn } from "./flow.js";
+import {
+  checkCall,
+  flow,
+  type HttpLimiter,
+  type RateLimitOptions,
+  type RateLimitState,
+  warn,
+} from "./flow.js";
 
 export type { HttpLimiter, RateLimitOptions, RateLimitState, RequestLimit } from "./flow.js";
 
@@ -42,6 +49,7 @@ const rateLimit: FastifyPluginAsync<FastifyRateLimitOptions> = async (fastify, o
   const decide = flow<[FastifyRequest], FastifyReply>(options, OWN, (request) =>
     identify(request as { user?: unknown; ip: string }, { ipv6Subnet }),
   );
+  checkCall(limiter, options, "register(rateLimit, { limiter, limits })");
   if (!fastify.hasRequestDecorator("rateLimit")) fastify.decorateRequest("rateLimit", undefined);
 
   fastify.addHook(hook as "onRequest", async (request, reply) => {

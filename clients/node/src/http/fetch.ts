@@ -1,7 +1,14 @@
 import { LimiterError } from "../errors.js";
 import { addressKey } from "../identify.js";
 import type { Problem } from "../problem.js";
-import { flow, type HttpLimiter, type RateLimitOptions, type RateLimitState, warn } from "./flow.js";
+import {
+  checkCall,
+  flow,
+  type HttpLimiter,
+  type RateLimitOptions,
+  type RateLimitState,
+  warn,
+} from "./flow.js";
 
 export type { HttpLimiter, RateLimitOptions, RateLimitState, RequestLimit } from "./flow.js";
 
@@ -44,6 +51,9 @@ export function withRateLimit<Call extends FetchCall, Res extends Response | nul
   options: FetchRateLimitOptions<Call>,
   handler: (...call: Call) => Res | Promise<Res>,
 ): (...call: Call) => Promise<Res | Response> {
+  // A function makes it later.
+  const given = typeof limiter === "function" ? { consumeAll: limiter } : limiter;
+  checkCall(given, options, "withRateLimit(limiter, { limits, address }, handler)");
   const { address, handler: answer, ipv6Subnet = 56 } = options;
   const decide = flow<Call, Response>(options, ["address", "handler"], (...call) =>
     addressKey(address?.(...call), { ipv6Subnet }),

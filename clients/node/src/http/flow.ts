@@ -1,3 +1,4 @@
+import { isObject, known } from "../check.js";
 import { type AllDecision, combine, type Decision } from "../decision.js";
 import { shown } from "../duration.js";
 import { LimiterError } from "../errors.js";
@@ -193,6 +194,11 @@ function listed(limits: unknown): readonly RequestLimit[] {
   if (list.length === 0)
     throw new LimiterError("limits must give at least one limit: to let a request pass, use skip");
   for (const one of list) {
+    if (typeof (one as { algorithm?: unknown } | undefined)?.algorithm === "string") {
+      throw new LimiterError(
+        "limits must give objects that hold a limit each: write [{ limit: a }, { limit: b }]",
+      );
+    }
     const algorithm = (one?.limit as { algorithm?: unknown } | undefined)?.algorithm;
     if (algorithm === "lease") {
       throw new LimiterError(
@@ -204,6 +210,7 @@ function listed(limits: unknown): readonly RequestLimit[] {
         `limits must give limits made by fixedWindow(), …, not ${shown(one?.limit ?? one)}`,
       );
     }
+    known(one, ["limit", "key", "cost", "mode"], "one of limits");
   }
   return list;
 }
@@ -221,10 +228,21 @@ async function bounded(key: Key): Promise<Key> {
   return { tag: await part(key.tag), id: await part(key.id) };
 }
 
-function check(options: RateLimitOptions<never, never>, own: readonly string[]): void {
-  for (const option of Object.keys(options)) {
-    if (![...OPTIONS, ...own].includes(option)) throw new LimiterError(`${option} is no option of rateLimit`);
+/**
+ * Checks the first arguments of a framework's function.
+ *
+ * @param write - how it is called
+ * @throws {@link LimiterError}
+ */
+export function checkCall(limiter: unknown, options: unknown, write: string): void {
+  if (typeof (limiter as Partial<HttpLimiter> | null | undefined)?.consumeAll !== "function") {
+    throw new LimiterError(`limiter must be one of createLimiter(), not ${shown(limiter)}: write ${write}`);
   }
+  isObject("options", options, write);
+}
+
+function check(options: RateLimitOptions<never, never>, own: readonly string[]): void {
+  known(options, [...OPTIONS, ...own], "rateLimit");
   for (const option of ["key", "skip", "refundOn", "onDenied", "handler", "address"] as const) {
     const value = (options as unknown as Record<string, unknown>)[option];
     if (value !== undefined && typeof value !== "function") {

@@ -46,6 +46,8 @@ describe("options", () => {
     ["limits", { limits: [] }],
     ["limits", { limits: [{}] }],
     ["limits", { limits: { limit: 5 } }],
+    ["write [{ limit: a }, { limit: b }]", { limits: [limit, limit] }],
+    ["costs is no option", { limits: [{ limit, costs: 5 }] }],
     ["lease", { limits: lease({ limit: 1, ttl: "1m" }) }],
     ["max is no option", { limits: limit, max: 5 }],
     ["headers", { limits: limit, headers: "draft-7" }],
@@ -66,6 +68,25 @@ describe("options", () => {
     const app = createFastify();
     await expect(app.register(fastifyRateLimit, { limiter: allowing, ...options } as never)).rejects.toThrow(
       word,
+    );
+  });
+
+  it("without the limiter, or without options, are an error that tells how it is written", async () => {
+    const bound = allowing.for("api", limit);
+    for (const call of [
+      () => rateLimit({ limits: limit } as never, undefined as never),
+      () => rateLimit(bound as never, { limits: limit }),
+      () => rateLimit(allowing, undefined as never),
+      () => withRateLimit({ limits: limit, address } as never, (() => null) as never, undefined as never),
+      () => withRateLimit(undefined as never, { limits: limit, address }, () => null),
+      () => withRateLimit(allowing, undefined as never, () => null),
+    ]) {
+      expect(call).toThrow(LimiterError);
+      expect(call).toThrow(/write (withR|r)ateLimit\(limiter, \{ limits/);
+    }
+    const app = createFastify();
+    await expect(app.register(fastifyRateLimit, { limits: limit } as never)).rejects.toThrow(
+      "write register(rateLimit, { limiter, limits })",
     );
   });
 

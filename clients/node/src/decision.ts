@@ -7,7 +7,7 @@ import type { Charge } from "./words.js";
 export interface Decision {
   /** Whether the call may go on. With `partial`, whether at least one unit was granted. */
   readonly allowed: boolean;
-  /** Units that this call charged: its cost, with `partial` what fitted, 0 where refused, asked or given back. */
+  /** Units that this call charged: its cost, with `partial` what fitted, 0 where denied, asked or given back. */
   readonly granted: number;
   /** The limit or capacity in force, in units. */
   readonly limit: number;
@@ -25,7 +25,7 @@ export interface Decision {
   readonly used: number;
   /** Who decided: Redis; what it said before (`denyCache`, `prefetch`); the fallback in memory; or, Redis being away, nobody (`open`, `closed`). */
   readonly source: Source;
-  /** Of a limit with `block`: whether the caller was blocked `'already'`, or is `'now'`, by this refusal. */
+  /** Of a limit with `block`: whether the caller was blocked `'already'`, or is `'now'`, by this denial. */
   readonly blocked: false | "already" | "now";
 }
 
@@ -45,13 +45,13 @@ export type Source = "redis" | "cache" | "memory" | "open" | "closed";
 
 /** What was decided about several limits at once. */
 export interface AllDecision {
-  /** Whether no limit refused. */
+  /** Whether no limit denied. */
   readonly allowed: boolean;
-  /** Until the same call would be allowed: the largest of the limits that refuse; null where one never can. */
+  /** Until the same call would be allowed: the largest of the limits that deny; null where one never can. */
   readonly retryAfterMs: number | null;
-  /** One a limit, in order; null where it was not asked, since one in another slot had refused. */
+  /** One a limit, in order; null where it was not asked, since one in another slot had denied. */
   readonly decisions: readonly (Decision | null)[];
-  /** The first limit that refused: its place in the call. */
+  /** The first limit that denied: its place in the call. */
   readonly refusedBy: number | null;
   /** Whether all limits were decided at one instant; false where a cluster's slots had to be asked one by one. */
   readonly atomic: boolean;
@@ -60,7 +60,7 @@ export interface AllDecision {
 /**
  * A decision from the seven or eight integers of a reply.
  *
- * @param charged - whether an allowed call was charged: not by RL.PEEK, nor by an RL.ALL that was refused
+ * @param charged - whether an allowed call was charged: not by RL.PEEK, nor by an RL.ALL that was denied
  * @throws {@link LimiterError} where the reply is none of the module's
  */
 export function decisionFrom(reply: unknown, limit: AnyLimit, charge: Charge, charged = true): Decision {
@@ -165,7 +165,7 @@ export function combine(
 
 type Seven = [number, number, number, number, number, number, number, number | undefined];
 
-/** A forced charge never refuses: its `allowed` tells whether it fitted. */
+/** A forced charge never denies: its `allowed` tells whether it fitted. */
 export function refuses(decision: Decision, charge: Charge | undefined): boolean {
   return !decision.allowed && !(charge?.mode === "force" && (charge.cost ?? 1) > 0);
 }

@@ -5,15 +5,15 @@ import { hashKey } from "./keys.js";
 import { type Charge, type Item, nameOf, type Place, spec } from "./words.js";
 
 /**
- * Refusals that are repeated from memory, so that an attack costs Redis next to nothing. A refusal lasts until its
+ * Denials that are repeated from memory, so that an attack costs Redis next to nothing. A denial lasts until its
  * `retryAfterMs`, at most `maxMs`, for that key, limit and cost or more: never for `'force'`, a cost of 0 or less, peeks and
  * leases. What this process resets, refunds, unblocks or overrides is forgotten; what another one does so is noticed after
  * `maxMs` at the latest.
  */
 export interface DenyCacheOptions {
-  /** How long a refusal is repeated at most, in ms: 1 to 3,600,000. Default 1000. */
+  /** How long a denial is repeated at most, in ms: 1 to 3,600,000. Default 1000. */
   readonly maxMs?: number;
-  /** Callers that are remembered, the least recently refused go first: 1 to 10,000,000. Default 10,000. */
+  /** Callers that are remembered, the least recently denied go first: 1 to 10,000,000. Default 10,000. */
   readonly max?: number;
 }
 
@@ -24,7 +24,7 @@ interface Refusal<D> {
   readonly decision: D;
 }
 
-/** One caller's refusals, by limit, or by all limits of a call. */
+/** One caller's denials, by limit, or by all limits of a call. */
 type Refusals = Map<string, Refusal<Decision | AllDecision>>;
 
 /** Limits of one caller that are remembered: there are few, unless somebody makes one up at each call. */
@@ -33,7 +33,7 @@ const MAX_LIMITS = 16;
 /** {@link DenyCacheOptions} */
 export class DenyCache {
   /**
-   * Grows with each {@link forget}. Who asks Redis notes it first: a refusal from before is not remembered after.
+   * Grows with each {@link forget}. Who asks Redis notes it first: a denial from before is not remembered after.
    */
   epoch = 0;
   readonly #maxMs: number;
@@ -47,7 +47,7 @@ export class DenyCache {
     this.#callers = new LRUCache({ max });
   }
 
-  /** A refusal that still holds for this call. */
+  /** A denial that still holds for this call. */
   find(place: Place, charge: Charge): Decision | undefined {
     const cost = costOf(charge);
     if (cost === undefined) return undefined;
@@ -55,14 +55,14 @@ export class DenyCache {
     return found && { ...aged(found.decision, performance.now() - found.at), ...repeated(found.decision) };
   }
 
-  /** Remembers a refusal of Redis. */
+  /** Remembers a denial of Redis. */
   keep(place: Place, charge: Charge, decision: Decision, epoch: number): void {
     const cost = costOf(charge);
     if (cost === undefined || decision.allowed || place.limit.algorithm === "lease") return;
     this.#keep(place, idOf(place), cost, decision.retryAfterMs, decision, epoch);
   }
 
-  /** A refusal of the very same call of several limits. */
+  /** A denial of the very same call of several limits. */
   findAll(items: readonly Item[]): AllDecision | undefined {
     if (this.#callers.size === 0) return undefined;
     const id = callId(items);
@@ -73,7 +73,7 @@ export class DenyCache {
     return undefined;
   }
 
-  /** Remembers it with the caller whose limit refused first, for as long as that limit does. */
+  /** Remembers it with the caller whose limit denied first, for as long as that limit does. */
   keepAll(items: readonly Item[], all: AllDecision, epoch: number): void {
     const refusing = items[all.refusedBy ?? -1];
     const decision = all.decisions[all.refusedBy ?? -1];
@@ -82,7 +82,7 @@ export class DenyCache {
     this.#keep(refusing, callId(items), 0, decision.retryAfterMs, all, epoch);
   }
 
-  /** Forgets a caller's refusals. */
+  /** Forgets a caller's denials. */
   forget(place: Pick<Place, "prefix" | "key">): void {
     this.epoch++;
     this.#callers.delete(hashKey(place.prefix, place.key));
@@ -124,7 +124,7 @@ export class DenyCache {
   }
 }
 
-/** What must fit for the call to be allowed; undefined where it charges nothing, is never refused for good, or is wrong. */
+/** What must fit for the call to be allowed; undefined where it charges nothing, is never denied for good, or is wrong. */
 function costOf({ cost = 1, mode }: Charge): number | undefined {
   if (!Number.isInteger(cost) || cost <= 0) return undefined;
   return mode === undefined ? cost : mode === "partial" ? 1 : undefined;

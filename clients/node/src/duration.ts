@@ -26,7 +26,7 @@ export interface ParsedDuration {
  * Reads a duration as the module does.
  *
  * @param argument - its name, for the error
- * @throws {@link LimiterError} where the module would refuse it
+ * @throws {@link LimiterError} where the module would take it for a mistake
  */
 export function parseDuration(argument: string, text: unknown): ParsedDuration {
   const ms = milliseconds(text);

@@ -71,7 +71,7 @@ const UNAVAILABLE_CODES: Readonly<Record<string, UnavailableKind>> = {
 /** An error reply begins with a code in capitals; what clients say about connections does not. */
 const REPLY_CODE = /^([A-Z][A-Z0-9_]+)(?: |$)/;
 
-/** Errors of programs, not of connections: a wrong type that a client refused to send, say. */
+/** Errors of programs, not of connections: a wrong type that a client would not send, say. */
 const PROGRAM_ERRORS = [TypeError, RangeError, SyntaxError, ReferenceError];
 
 /**

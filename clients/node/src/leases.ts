@@ -5,7 +5,7 @@ import { LimiterError } from "./errors.js";
 import type { LeaseLimit } from "./limits.js";
 import { leaseCommand, type Place, stateKey } from "./words.js";
 
-/** A decision that refuses. */
+/** A decision that denies. */
 export type Refused = Decision & { readonly allowed: false };
 
 type LeasePlace = Place & { readonly limit: LeaseLimit };

@@ -30,7 +30,7 @@ export interface LimiterOptions {
   readonly onUnavailable?: OnUnavailable;
   /** When Redis is given up for a while; `false` asks it each time. On by default: see {@link BreakerOptions}. */
   readonly breaker?: BreakerOptions | false;
-  /** Repeats refusals from memory; off unless given, `{}` for its defaults: see {@link DenyCacheOptions}. */
+  /** Repeats denials from memory; off unless given, `{}` for its defaults: see {@link DenyCacheOptions}. */
   readonly denyCache?: DenyCacheOptions;
   /** Other regions, which are told what was charged here: see {@link RegionsOptions}. */
   readonly regions?: RegionsOptions;
@@ -125,7 +125,7 @@ export class Limiter {
 
   /**
    * Charges several limits, all or none. Where one cluster slot holds them (limits of one key are in one), or there is no
-   * cluster, at one instant. Else slot by slot, in order: a refusal gives back what was charged before it, and leases that
+   * cluster, at one instant. Else slot by slot, in order: a denial gives back what was charged before it, and leases that
    * were taken are released; `atomic` is then false, and `decisions` has null where nobody was asked. Refunds come last.
    */
   async consumeAll(items: readonly AllItem[]): Promise<AllDecision> {
@@ -187,7 +187,7 @@ export class Limiter {
    *
    * @param options.id - the holder, 1 to 128 bytes, unguessable; a random one unless given. That of a lease which is held
    *   (taken by {@link consumeAll}, or in another process) goes on with it, and renews it.
-   * @returns the lease, or the decision that refused it
+   * @returns the lease, or the decision that denied it
    * @example
    * const held = await limiter.acquire('exports:acme', lease({ limit: 5, ttl: '60s' }));
    * if (!held.allowed) return retryIn(held.retryAfterMs);
@@ -203,7 +203,7 @@ export class Limiter {
   }
 
   /**
-   * Refuses all calls of a caller for a while, whatever is left of the limit, which must have `block`.
+   * Denies all calls of a caller for a while, whatever is left of the limit, which must have `block`.
    *
    * @param span - how long, such as `'5m'`
    * @throws {@link UnavailableError} where Redis is away

@@ -9,7 +9,7 @@ export interface LimitOptions {
    * 1 to 32 of `A-Z a-z 0-9 _ . -`. Few and fixed: never an id.
    */
   readonly name?: string;
-  /** A refusal blocks the caller for this long: no call passes until then. */
+  /** A denied call blocks the caller for this long: no call passes until then. */
   readonly block?: { readonly for: Duration };
   /** Lets `limiter.override()` change this limit for one caller. It costs a look-up a call. */
   readonly override?: true;

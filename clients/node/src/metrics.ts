@@ -16,7 +16,7 @@ export interface Metrics {
   /** How long a decision took, in seconds: `rate_limit_check_duration_seconds`. */
   duration(seconds: number): void;
   /**
-   * Redis failed, or refused a command: `rate_limit_redis_errors_total`. `limiter` is the limit's name, `''` where there is
+   * Redis failed, or called a command a mistake: `rate_limit_redis_errors_total`. `limiter` is the limit's name, `''` where there is
    * none; `mistake` is what was thrown as a LimiterError. A call that an open breaker stopped is none.
    */
   redisError(labels: { readonly limiter: string; readonly kind: UnavailableKind | "mistake" }): void;

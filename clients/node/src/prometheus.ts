@@ -36,7 +36,7 @@ export function prometheusMetrics({ registry = register }: PrometheusOptions = {
     (name) =>
       new Counter({
         name,
-        help: "Commands that Redis did not answer, or refused as mistakes",
+        help: "Commands that Redis did not answer, or called mistakes",
         labelNames: ["limiter", "kind"],
         registers,
       }),

@@ -35,7 +35,7 @@ function blockable({ limit }: Place & { readonly limit: Limit }): void {
   if (!limit.block) throw new LimiterError("a limit can be blocked where it has the option block: { for }");
 }
 
-/** Forgets what was used first: in between, the block still stands, and no refusal blocks anew. */
+/** Forgets what was used first: in between, the block still stands, and no denial blocks anew. */
 export async function unblock(core: Core, place: Place & { readonly limit: Limit }): Promise<boolean> {
   blockable(place);
   const key = blockKey(place);

@@ -15,7 +15,7 @@ export interface DecisionEvent {
   readonly name: string;
   /** The key for a log that shall hold no addresses or ids: 16 hex digits of its SHA-256. It tells callers apart. */
   readonly keyHash: string;
-  /** `info`: allowed. `warning`: refused, or used beyond the limit. `error`: blocked, or used twice the limit or more. */
+  /** `info`: allowed. `warning`: denied, or used beyond the limit. `error`: blocked, or used twice the limit or more. */
   readonly severity: "info" | "warning" | "error";
 }
 
@@ -55,7 +55,7 @@ export class Report {
     if (tell) guarded(() => tell(decision, new Event(decision, key, limit)));
   }
 
-  /** A call of several limits counts under each; one that was refused only under those that refuse. */
+  /** A call of several limits counts under each; one that was denied only under those that deny. */
   all({ allowed, decisions }: AllDecision, items: readonly Item[]): void {
     for (const [i, decision] of decisions.entries()) {
       const item = items[i];
@@ -118,7 +118,7 @@ function guarded(run: () => unknown): void {
   }
 }
 
-/** Once a process: a broken log line shall neither refuse a caller nor flood the log. */
+/** Once a process: a broken log line shall neither deny a caller nor flood the log. */
 function warn(error: unknown): void {
   if (warned) return;
   warned = true;

@@ -10,7 +10,7 @@ export interface RetryOptions {
   readonly baseDelayMs?: number;
   /**
    * Sends requests again that might not be repeated (POST, PATCH): only where the server is known to do nothing for what it
-   * refuses. Default `false`.
+   * denies. Default `false`.
    */
   readonly repeat?: boolean;
   /** What sends. Default `globalThis.fetch`. */
@@ -27,7 +27,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * RateLimit field's `t` say, else ever longer, at random. Only what may be repeated is: an idempotent method, and a body that
  * is no stream. The request's `signal` ends the wait too.
  *
- * @returns the last response, refused or not
+ * @returns the last response, denied or not
  * @throws what `fetch` throws (network errors are not retried), the signal's reason, {@link LimiterError} for a wrong option
  */
 export async function fetchWithRetry(

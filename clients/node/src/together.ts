@@ -57,7 +57,7 @@ async function atOnce(core: Core, items: readonly Item[]): Promise<AllDecision> 
   }
 }
 
-/** One slot after the other, within one `timeoutMs`; a refusal or a failure gives back what was charged before it. */
+/** One slot after the other, within one `timeoutMs`; a denial or a failure gives back what was charged before it. */
 async function inTurn(
   core: Core,
   items: readonly Item[],
@@ -138,7 +138,7 @@ async function send(
 }
 
 /**
- * The places of the items, by slot, in order. Refunds come last and by themselves: what follows them cannot refuse, so that
+ * The places of the items, by slot, in order. Refunds come last and by themselves: what follows them cannot deny, so that
  * they need not be taken back.
  */
 function bySlot(core: Core, items: readonly Item[]): number[][] {

@@ -15,7 +15,7 @@ export interface UnansweredCall extends Charge {
 /**
  * What a call is answered while Redis is away:
  * - `'open'`: allowed. The limit does not hold meanwhile.
- * - `'closed'`: refused, `retryAfterMs` until Redis is asked again.
+ * - `'closed'`: denied, `retryAfterMs` until Redis is asked again.
  * - `{ memory: { share, max } }`: this process holds `share` of every limit by itself, in a fixed window.
  * - a function: either word, or a decision of its own.
  */
@@ -28,7 +28,7 @@ export type OnUnavailable =
       call: UnansweredCall,
     ) => "open" | "closed" | Decision | Promise<"open" | "closed" | Decision>);
 
-/** Without a breaker: when Redis will be asked again, as far as a refused caller is told. */
+/** Without a breaker: when Redis will be asked again, as far as a denied caller is told. */
 export const NEXT_PROBE_MS = 5_000;
 
 /** Decides in Redis' place. */

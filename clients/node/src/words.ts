@@ -4,7 +4,7 @@ import { LimiterError } from "./errors.js";
 import { derivedKey, hashKey, type Key } from "./keys.js";
 import { type AnyLimit, defaultName, type LeaseLimit, type Limit, MAX_UNITS } from "./limits.js";
 
-/** How a cost above what is left is met; without a mode the call is refused. */
+/** How a cost above what is left is met; without a mode the call is denied. */
 export type Mode =
   /** Charges anyway, a debt: for work that is done. */
   | "force"

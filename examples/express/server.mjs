@@ -7,7 +7,8 @@ import { rateLimit } from 'redis-limiter-client/express';
 const redis = createClient({ url: process.env.REDIS_URL });
 // Without this listener a lost connection ends the process.
 redis.on('error', (error) => console.error(`redis: ${error.message}`));
-await redis.connect();
+// Without await, so that the application starts while Redis is down, too.
+redis.connect().catch((error) => console.error(`redis: ${error.message}`));
 // No request waits longer for Redis; while Redis is away, requests pass.
 const limiter = createLimiter(redis, { timeoutMs: 1000, onUnavailable: 'open' });
 

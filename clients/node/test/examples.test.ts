@@ -42,6 +42,13 @@ describe("the examples", () => {
     await holdToTranscripts(readme(name), port, server);
   });
 
+  it("express starts while Redis is down", async () => {
+    const port = await start("express", ["server.mjs"], {
+      REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
+    });
+    expect((await fetch(`http://localhost:${port}/hello`)).status).toBe(200);
+  });
+
   it("next: a route handler and a proxy", { timeout: 240_000 }, async () => {
     const next = "node_modules/next/dist/bin/next";
     place = new Workplace(example("next"));

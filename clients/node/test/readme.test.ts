@@ -86,6 +86,15 @@ describe("README.md", () => {
       expect(text).toContain(name);
   });
 
+  it("shows a program that starts while Redis is down", async () => {
+    writeFileSync(join(place.dir, "program.mjs"), programs[0]!.code);
+    const port = await freePort();
+    const env = { REDIS_URL: `redis://127.0.0.1:${await freePort()}`, PORT: String(port) };
+    await place.start(["program.mjs"], env);
+    const response = await fetch(`http://localhost:${port}`);
+    expect([response.status, response.headers.get("ratelimit")]).toEqual([200, null]);
+  });
+
   it("has a line for every option of the middleware", async () => {
     const source = (name: string) => readFileSync(new URL(`../src/http/${name}.ts`, import.meta.url), "utf8");
     const options = [

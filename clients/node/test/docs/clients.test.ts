@@ -20,5 +20,5 @@ it.each(blocks(page("docs/clients.md"), "Node.js", "js"))(
 );
 
 it("has programs", () => {
-  expect(blocks(page("docs/clients.md"), "Node.js", "js")).toHaveLength(2);
+  expect(blocks(page("docs/clients.md"), "Node.js", "js")).toHaveLength(3);
 });

@@ -59,19 +59,8 @@ export class MemoryFallback {
   /** Decides several, all or none. */
   decideAll(items: readonly Item[], peek = false): Decision[] {
     const looks = items.map((item) => this.decide(item, true));
-    const refused = (decisions: readonly Decision[]) =>
-      decisions.some((decision, i) => refuses(decision, items[i]?.charge));
-    if (peek || refused(looks)) return looks;
-    const decisions = items.map((item) => this.decide(item));
-    if (!refused(decisions)) return decisions;
-    // Each fitted, but not together: a limit was there twice.
-    return decisions.map((decision, i) => {
-      const item = items[i] as Item;
-      if (decision.granted === 0) return decision;
-      if (item.limit.algorithm === "lease") this.release(item, item.id ?? "");
-      else this.decide({ ...item, charge: { cost: -decision.granted } });
-      return { ...decision, granted: 0 };
-    });
+    const denied = looks.some((decision, i) => refuses(decision, items[i]?.charge));
+    return peek || denied ? looks : items.map((item) => this.decide(item));
   }
 
   /** Lets a holder go on for another `ttl`, if it still holds. */

@@ -90,15 +90,15 @@ it("a bucket that takes longer to fill than a duration may be has a name in head
   );
 });
 
-it("the memory fallback charges nothing where a limit does not hold what a call asks of it twice", async () => {
+it("a call that asks a limit twice is a mistake, whether Redis is there or not", async () => {
   const away = fakeClient(() => new Error("no connection"));
   const limiter = createLimiter(away, { onUnavailable: { memory: { share: 1 } } });
   const three = fixedWindow({ limit: 3, window: "1m", name: "three" });
-  const twice = await limiter.consumeAll([
+  const twice = limiter.consumeAll([
     { key: "a", limit: three, cost: 2 },
     { key: "a", limit: three, cost: 2 },
   ]);
-  expect(twice).toMatchObject({ allowed: false, refusedBy: 1, decisions: [{ granted: 0 }, { granted: 0 }] });
+  await expect(twice).rejects.toThrow("three is given twice for rl:{a}: give each limit a name of its own");
   expect(await limiter.consume("a", three, { cost: 3 })).toMatchObject({ allowed: true, source: "memory" });
 });
 

@@ -2,12 +2,22 @@ import type { Connection } from "./connection.js";
 import { type Decision, decisionFrom } from "./decision.js";
 import type { DenyCache } from "./deny-cache.js";
 import { UnavailableError } from "./errors.js";
+import type { Key } from "./keys.js";
 import type { AnyLimit, Limit } from "./limits.js";
-import type { Prefetch } from "./prefetch.js";
 import type { Regions } from "./regions.js";
 import type { Report } from "./report.js";
 import type { Fallback } from "./unavailable.js";
 import { type Charge, command, type Place, stateKey } from "./words.js";
+
+/** What holds units that were taken ahead: a prefetch. */
+export interface Holder {
+  /** Gives back what is held for a key: its limits change. */
+  letGo(key: Key): void;
+  /** Drops what is held for a key that was reset, with all limits of its hash or this one: it is no longer charged. */
+  forget(key: Key, limit?: AnyLimit): void;
+  /** Gives everything back. */
+  close(): Promise<void>;
+}
 
 /** What the parts of a limiter share. */
 export interface Core {
@@ -19,7 +29,7 @@ export interface Core {
   readonly denials: DenyCache | undefined;
   readonly regions: Regions | undefined;
   /** What holds units at this moment. */
-  readonly prefetches: Set<Prefetch>;
+  readonly prefetches: Set<Holder>;
 }
 
 /**

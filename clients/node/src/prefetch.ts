@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { whole } from "./check.js";
-import { type Core, charge, unavailable } from "./core.js";
+import { type Core, charge, type Holder, unavailable } from "./core.js";
 import { aged, type Decision } from "./decision.js";
 import { shown } from "./duration.js";
 import { LimiterError, UnavailableError } from "./errors.js";
@@ -45,7 +45,7 @@ class Hold {
 }
 
 /** {@link PrefetchOptions} */
-export class Prefetch {
+export class Prefetch implements Holder {
   readonly #core: Core;
   readonly #limit: Limit;
   readonly #units: number;
